@@ -1,0 +1,154 @@
+"""The flat step: one forward over a list of tokens, each a batch row of length one.
+
+The model sees ``[rows, 1]``. Linear layers, norms, rope (with one offset for each row) and experts work
+on rows; only attention has to know which rows belong together, and that is ``FlatLayer.attend``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from api.engine.forward.attention import Attention
+from api.engine.forward.backbone import RowSelector
+from api.engine.forward.kv_store import KVStore, LayerKV
+from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
+from api.types import StepPlan
+
+
+@dataclass(frozen=True, slots=True)
+class FlatMask:
+    """What ``make_mask`` hands to the layers: only the window; the rest is in the step's layout."""
+
+    window: int | None
+
+
+class FlatLayer:
+    """The cache-like object that a layer of an mlx-lm model gets."""
+
+    def __init__(self, store: KVStore, kv: LayerKV, attention: Attention, window: int | None) -> None:
+        self._store = store
+        self._kv = kv
+        self._attention = attention
+        self._window = window  # of the model's own cache for this layer
+        self.layout: StepLayout | None = None
+
+    @property
+    def offset(self) -> mx.array:
+        """Positions, one for each row."""
+        return self._step.positions
+
+    def make_mask(self, n: int, return_array: bool = False, window_size: int | None = None) -> FlatMask:
+        return FlatMask(window_size)
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        return keys, values
+
+    def attend(
+        self,
+        queries: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        scale: float,
+        mask: FlatMask | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """``queries [rows, heads, 1, D]`` over the slots; returns ``[rows, heads, 1, Dv]``.
+
+        Raises TypeError for a mask that is not ours, which fails the self-check.
+        """
+        if not isinstance(mask, FlatMask | None):
+            raise TypeError(f"the model changed its attention mask into {type(mask).__name__}")
+        window = self._window if mask is None or mask.window is None else mask.window
+        self._write(keys, values)
+        outputs = [
+            self._attend_group(group, queries[group.rows], scale, window, sinks) for group in self._step.groups
+        ]
+        outputs += [
+            self._attend_chunk(chunk, queries[chunk.rows], scale, window, sinks) for chunk in self._step.chunks
+        ]
+        return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs)
+
+    @property
+    def _step(self) -> StepLayout:
+        assert self.layout is not None, "no step is under way"
+        return self.layout
+
+    def _write(self, keys: mx.array, values: mx.array) -> None:
+        """All writes of the layer, before its first read (see ``LayerKV``)."""
+        for group in self._step.groups:
+            k, v = keys[group.rows], values[group.rows]
+            self._kv.ensure(group.capacity, self._store.num_slots[group.capacity], k, v)
+            self._kv.write_rows(group.capacity, group.slots, group.positions, k, v)
+        for chunk in self._step.chunks:
+            k = keys[chunk.rows].transpose(2, 1, 0, 3)
+            v = values[chunk.rows].transpose(2, 1, 0, 3)
+            self._kv.ensure(chunk.slot.capacity, self._store.num_slots[chunk.slot.capacity], k, v)
+            self._kv.write_chunk(chunk.slot, chunk.start, k, v)
+
+    def _attend_group(
+        self, group: DecodeGroup, queries: mx.array, scale: float, window: int | None, sinks: mx.array | None
+    ) -> mx.array:
+        keys = self._kv.keys[group.capacity][: group.num_slots, :, : group.length]
+        values = self._kv.values[group.capacity][: group.num_slots, :, : group.length]
+        in_slot_order = queries[group.row_of_slot]
+        out = self._attention(in_slot_order, keys, values, scale, group.mask(window), sinks)
+        return out[group.slots]
+
+    def _attend_chunk(
+        self, chunk: ChunkRows, queries: mx.array, scale: float, window: int | None, sinks: mx.array | None
+    ) -> mx.array:
+        slot, first = chunk.slot, chunk.first_visible(window)
+        keys = self._kv.keys[slot.capacity][slot.index : slot.index + 1, :, first : chunk.end]
+        values = self._kv.values[slot.capacity][slot.index : slot.index + 1, :, first : chunk.end]
+        q = queries.transpose(2, 1, 0, 3)
+        out = self._attention(q, keys, values, scale, chunk.mask(window), sinks)
+        return out.transpose(2, 1, 0, 3)
+
+
+class FlatForward:
+    """``Forward`` by the flat step, for models whose only state is attention's KV."""
+
+    name = "flat"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        windows: list[int | None],
+        attention: Attention,
+        selector: RowSelector | None,
+    ) -> None:
+        """``windows``: one entry for each layer's cache, the tokens it sees or None for all."""
+        self._model = model
+        self._store = KVStore(len(windows))
+        self._selector = selector
+        self._layers = [
+            FlatLayer(self._store, kv, attention, window)
+            for kv, window in zip(self._store.layers, windows, strict=True)
+        ]
+
+    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
+        self._store.apply(plan.num_slots, plan.moves)
+        if not plan.spans:
+            return mx.zeros((0, 1))
+        return self._forward(make_layout(plan), token_ids)
+
+    def state(self) -> list[mx.array]:
+        return self._store.arrays()
+
+    def reset(self) -> None:
+        self._store.clear()
+
+    def _forward(self, layout: StepLayout, token_ids: mx.array) -> mx.array:
+        for layer in self._layers:
+            layer.layout = layout
+        if self._selector is None:
+            return self._model(token_ids[:, None], cache=self._layers)[layout.selected, -1]
+        self._selector.rows = layout.selected
+        try:
+            logits: mx.array = self._model(token_ids[:, None], cache=self._layers)
+        finally:
+            self._selector.rows = None
+        return logits[:, -1]

@@ -1,0 +1,109 @@
+"""The KV of all sequences: for each layer and length class one array of keys and one of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import mlx.core as mx
+
+from api.types import Slot, SlotMove
+
+
+class LayerKV:
+    """One layer's slots: ``capacity -> [slots, kv_heads, capacity, head_dim]``, left-aligned.
+
+    The arrays appear with the first write, which tells heads, dimensions and type. A write replaces
+    the held array by a new one that MLX makes in place, provided that nothing else still reads the old
+    one: so all writes of a layer in a step come before its first read.
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[int, mx.array] = {}
+        self.values: dict[int, mx.array] = {}
+
+    def resize(self, capacity: int, num_slots: int) -> None:
+        """Makes the class hold ``num_slots``; the slots that stay keep their contents."""
+        for arrays in (self.keys, self.values):
+            if capacity in arrays:
+                arrays[capacity] = _with_slots(arrays[capacity], num_slots)
+            if num_slots == 0:
+                arrays.pop(capacity, None)
+
+    def ensure(self, capacity: int, num_slots: int, keys: mx.array, values: mx.array) -> None:
+        """Creates the class's arrays in the shape and type of rows ``[rows, kv_heads, n, head_dim]``."""
+        if capacity in self.keys:
+            return
+        for arrays, rows in ((self.keys, keys), (self.values, values)):
+            shape = (num_slots, rows.shape[1], capacity, rows.shape[3])
+            arrays[capacity] = mx.zeros(shape, dtype=rows.dtype)
+
+    def write_rows(self, capacity: int, slots: mx.array, positions: mx.array, k: mx.array, v: mx.array) -> None:
+        """Writes ``k, v [rows, kv_heads, 1, head_dim]`` to one position of one slot each."""
+        self.keys[capacity][slots, :, positions] = k.squeeze(2)
+        self.values[capacity][slots, :, positions] = v.squeeze(2)
+
+    def write_chunk(self, slot: Slot, start: int, k: mx.array, v: mx.array) -> None:
+        """Writes ``k, v [1, kv_heads, n, head_dim]`` to positions ``start .. start + n - 1`` of a slot."""
+        end = start + k.shape[2]
+        self.keys[slot.capacity][slot.index : slot.index + 1, :, start:end] = k
+        self.values[slot.capacity][slot.index : slot.index + 1, :, start:end] = v
+
+    def move(self, move: SlotMove, num_target_slots: int) -> None:
+        """Copies a sequence's KV to its new class."""
+        source, target, end = move.source, move.target, move.num_tokens
+        if source.capacity not in self.keys:
+            return
+        keys = self.keys[source.capacity][source.index : source.index + 1, :, :end]
+        values = self.values[source.capacity][source.index : source.index + 1, :, :end]
+        self.ensure(target.capacity, num_target_slots, keys, values)
+        self.write_chunk(target, 0, keys, values)
+
+
+class KVStore:
+    """All layers' KV and the number of slots that each class has."""
+
+    def __init__(self, num_layers: int) -> None:
+        self.layers = [LayerKV() for _ in range(num_layers)]
+        self.num_slots: dict[int, int] = {}
+
+    def apply(self, num_slots: Iterable[tuple[int, int]], moves: Iterable[SlotMove]) -> None:
+        """Brings the classes to their sizes and copies the sequences that change class.
+
+        Classes shrink last: a move may read from a slot that is given up in the same step.
+        """
+        wanted = dict(num_slots)
+        for capacity, count in wanted.items():
+            self._resize(capacity, max(count, self.num_slots.get(capacity, 0)))
+        for move in moves:
+            for layer in self.layers:
+                layer.move(move, self.num_slots[move.target.capacity])
+        for capacity, count in wanted.items():
+            self._resize(capacity, count)
+
+    def _resize(self, capacity: int, num_slots: int) -> None:
+        if self.num_slots.get(capacity, 0) == num_slots:
+            return
+        self.num_slots[capacity] = num_slots
+        for layer in self.layers:
+            layer.resize(capacity, num_slots)
+
+    def arrays(self) -> list[mx.array]:
+        return [
+            array
+            for layer in self.layers
+            for arrays in (layer.keys, layer.values)
+            for array in arrays.values()
+        ]
+
+    def clear(self) -> None:
+        self.num_slots.clear()
+        for layer in self.layers:
+            layer.keys.clear()
+            layer.values.clear()
+
+
+def _with_slots(array: mx.array, num_slots: int) -> mx.array:
+    missing = num_slots - array.shape[0]
+    if missing <= 0:
+        return mx.contiguous(array[:num_slots])
+    return mx.concatenate([array, mx.zeros((missing, *array.shape[1:]), dtype=array.dtype)])

@@ -1,0 +1,149 @@
+"""Which rows of a flat step belong together: index arrays made once and used by every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import mlx.core as mx
+
+from api.types import Slot, Span, StepPlan
+
+# Decode rows of a class attend over its longest live row, rounded up to this many tokens, so that the
+# shapes change seldom.
+_LENGTH_STEP = 32
+
+
+@dataclass(slots=True)
+class DecodeGroup:
+    """The single-token rows of one class. Its attention runs over slots ``0 .. num_slots - 1`` as they
+    lie, so no KV is gathered: queries are put in slot order, and a slot without a row is computed in vain.
+    """
+
+    capacity: int
+    first_row: int
+    num_rows: int
+    num_slots: int
+    length: int  # positions attended over
+    slots: mx.array  # [num_rows]
+    positions: mx.array  # [num_rows]
+    row_of_slot: mx.array  # [num_slots]: the row (in the group) that a slot's queries come from
+    last_of_slot: mx.array  # [num_slots]: the position a slot's row is at
+    masks: dict[int | None, mx.array] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.first_row, self.first_row + self.num_rows)
+
+    def mask(self, window: int | None) -> mx.array:
+        """Boolean ``[num_slots, 1, 1, length]``, made once a step for each window in use."""
+        if window not in self.masks:
+            self.masks[window] = _visible(self.last_of_slot[:, None], 0, self.length, window)[:, None, None]
+        return self.masks[window]
+
+
+@dataclass(slots=True)
+class ChunkRows:
+    """The rows of one prompt chunk."""
+
+    slot: Slot
+    start: int
+    first_row: int
+    num_rows: int
+    masks: dict[int | None, mx.array] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.first_row, self.first_row + self.num_rows)
+
+    @property
+    def end(self) -> int:
+        return self.start + self.num_rows
+
+    def first_visible(self, window: int | None) -> int:
+        """The first position that any of the rows can see."""
+        return 0 if window is None else max(0, self.start - window + 1)
+
+    def mask(self, window: int | None) -> mx.array:
+        """Boolean ``[1, 1, num_rows, end - first_visible]``."""
+        if window not in self.masks:
+            last = mx.arange(self.start, self.end)
+            first = self.first_visible(window)
+            self.masks[window] = _visible(last[:, None], first, self.end, window)[None, None]
+        return self.masks[window]
+
+
+@dataclass(slots=True)
+class StepLayout:
+    """A plan's rows: decode groups first, then the chunks, in the order of the spans."""
+
+    positions: mx.array  # [rows]
+    groups: list[DecodeGroup]
+    chunks: list[ChunkRows]
+    selected: mx.array  # [rows that need logits]
+
+
+def make_layout(plan: StepPlan) -> StepLayout:
+    """Raises ValueError where the spans are not in the order that ``StepPlan`` promises."""
+    singles = [span for span in plan.spans if span.num_tokens == 1]
+    if any(span.num_tokens != 1 for span in plan.spans[: len(singles)]):
+        raise ValueError("single-token spans must come first")
+    chunks, row = [], len(singles)
+    for span in plan.spans[len(singles) :]:
+        chunks.append(ChunkRows(span.slot, span.start, row, span.num_tokens))
+        row += span.num_tokens
+    return StepLayout(_positions(plan.spans), _groups(singles), chunks, _selected(plan.spans))
+
+
+def _positions(spans: tuple[Span, ...]) -> mx.array:
+    return mx.array([p for s in spans for p in range(s.start, s.start + s.num_tokens)], dtype=mx.int32)
+
+
+def _selected(spans: tuple[Span, ...]) -> mx.array:
+    rows, row = [], -1
+    for span in spans:
+        row += span.num_tokens
+        if span.samples:
+            rows.append(row)
+    return mx.array(rows, dtype=mx.int32)
+
+
+def _groups(singles: list[Span]) -> list[DecodeGroup]:
+    groups, first = [], 0
+    while first < len(singles):
+        capacity = singles[first].slot.capacity
+        last = first
+        while last < len(singles) and singles[last].slot.capacity == capacity:
+            last += 1
+        groups.append(_group(singles[first:last], first))
+        first = last
+    return groups
+
+
+def _group(spans: list[Span], first_row: int) -> DecodeGroup:
+    capacity = spans[0].slot.capacity
+    num_slots = 1 + max(span.slot.index for span in spans)
+    row_of_slot, last_of_slot = [0] * num_slots, [0] * num_slots
+    for row, span in enumerate(spans):
+        row_of_slot[span.slot.index] = row
+        last_of_slot[span.slot.index] = span.start
+    longest = 1 + max(span.start for span in spans)
+    return DecodeGroup(
+        capacity=capacity,
+        first_row=first_row,
+        num_rows=len(spans),
+        num_slots=num_slots,
+        length=min(capacity, -(-longest // _LENGTH_STEP) * _LENGTH_STEP),
+        slots=mx.array([span.slot.index for span in spans], dtype=mx.int32),
+        positions=mx.array([span.start for span in spans], dtype=mx.int32),
+        row_of_slot=mx.array(row_of_slot, dtype=mx.int32),
+        last_of_slot=mx.array(last_of_slot, dtype=mx.int32),
+    )
+
+
+def _visible(last: mx.array, start: int, end: int, window: int | None) -> mx.array:
+    """Whether positions ``start .. end - 1`` are seen by rows at positions ``last [rows, 1]``."""
+    positions = mx.arange(start, end)[None]
+    visible = positions <= last
+    if window is not None:
+        visible = visible & (positions > last - window)
+    return visible

@@ -1,0 +1,66 @@
+"""One chat in the batch: the tokens it knows and how many of them have their KV computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from api.types import SamplingParams, Slot
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A few integers; everything else is derived.
+
+    Built by the processing thread, owned by the batch thread from the moment it is in its inbox.
+
+    Invariant (``check``): ``0 <= num_computed <= num_known`` and at most one token is in flight.
+    A *known* token is in ``token_ids``, or is the one that the step under way will sample.
+    """
+
+    sequence_id: int
+    request_id: str
+    token_ids: list[int]  # the prompt, then what was read back from the device
+    num_prompt_tokens: int
+    max_tokens: int  # answer tokens at most; prompt and answer fit the context
+    sampling: SamplingParams
+    eos_token_ids: frozenset[int] = field(default_factory=frozenset)
+    arrival_seconds: float = 0.0
+
+    num_computed: int = 0  # tokens whose KV is written, or will be by the steps dispatched so far
+    num_in_flight: int = 0  # 1 while a dispatched step samples this sequence's next token
+    slot: Slot | None = None
+    is_suspect: bool = False  # was in a step that raised: runs alone until it survives one
+
+    @property
+    def num_known(self) -> int:
+        return len(self.token_ids) + self.num_in_flight
+
+    @property
+    def num_remaining(self) -> int:
+        """Known tokens that still have to go through the model; 1 is plain decoding."""
+        return self.num_known - self.num_computed
+
+    @property
+    def num_sampled(self) -> int:
+        """Answer tokens so far, the one in flight included."""
+        return self.num_known - self.num_prompt_tokens
+
+    @property
+    def is_decoding(self) -> bool:
+        return self.num_remaining == 1 and self.num_sampled > 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        """No further token may be sampled: the last allowed one is read or in flight."""
+        return self.num_sampled >= self.max_tokens
+
+    def restart(self) -> None:
+        """Forgets the computed KV (preemption, recovery); the known tokens catch up later."""
+        self.num_computed = 0
+        self.num_in_flight = 0
+        self.slot = None
+
+    def check(self) -> None:
+        """Raises AssertionError where the invariant is broken."""
+        assert 0 <= self.num_computed <= self.num_known, self
+        assert 0 <= self.num_in_flight <= 1, self

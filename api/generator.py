@@ -1,0 +1,92 @@
+"""The MLX batch generator: runs one planned step after another on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from api.engine.forward.interface import Forward
+from api.engine.platform import Platform
+from api.engine.sampler import Sampler
+from api.types import SampledToken, Span, StepPlan
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step whose graph is built; ``token_ids [rows]`` are the samples of ``sequence_ids``.
+
+    It holds no array of the KV: whatever holds one keeps the next step from writing in place.
+    """
+
+    sequence_ids: tuple[int, ...]
+    token_ids: mx.array
+
+
+class BatchGenerator:
+    """Pipelined by one: ``step`` hands over a plan and returns the tokens of the plan before.
+
+    All of it, the constructor included, belongs to one thread: MLX's streams are thread-local.
+    """
+
+    def __init__(self, forward: Forward, sampler: Sampler, platform: Platform) -> None:
+        self._forward = forward
+        self._sampler = sampler
+        self._dispatches_ahead = platform.dispatches_ahead
+        self._in_flight: _Step | None = None
+
+    def step(self, plan: StepPlan) -> list[SampledToken]:
+        """Runs ``plan``; returns what the previous one sampled ([] if it had no rows).
+
+        Raises whatever the forward or the device raises, for this plan or the previous one; call
+        ``reset`` then.
+        """
+        step = self._build(plan)
+        if self._dispatches_ahead:
+            self._dispatch(step)
+        sampled = self._read()
+        if not self._dispatches_ahead:
+            self._dispatch(step)
+        self._in_flight = step
+        return sampled
+
+    def reset(self) -> None:
+        """Forgets the step in flight and all sequences' state."""
+        self._in_flight = None
+        self._forward.reset()
+
+    def _build(self, plan: StepPlan) -> _Step | None:
+        logits = self._forward(plan, self._input_ids(plan.spans))
+        if not plan.spans:
+            return None
+        sampling = [span for span in plan.spans if span.samples]
+        token_ids = self._sampler(logits, sampling) if sampling else mx.zeros((0,), dtype=mx.int32)
+        return _Step(tuple(s.sequence_id for s in sampling), token_ids)
+
+    def _dispatch(self, step: _Step | None) -> None:
+        if step is not None:
+            mx.async_eval(step.token_ids, *self._forward.state())
+
+    def _input_ids(self, spans: Sequence[Span]) -> mx.array:
+        """The rows' tokens, int32 ``[rows]``: those in flight straight from the previous step's samples."""
+        known = [token for span in spans for token in (span.token_ids or (-1,))]
+        token_ids = mx.array(known, dtype=mx.int32)
+        if self._in_flight is None or all(span.token_ids for span in spans):
+            return token_ids
+        index = {sequence_id: i for i, sequence_id in enumerate(self._in_flight.sequence_ids)}
+        source = [
+            0 if span.token_ids else index[span.sequence_id] for span in spans for _ in range(span.num_tokens)
+        ]
+        return mx.where(token_ids < 0, self._in_flight.token_ids[mx.array(source)], token_ids)
+
+    def _read(self) -> list[SampledToken]:
+        step = self._in_flight
+        if step is None:
+            return []
+        if not step.sequence_ids:
+            mx.synchronize()
+        return [
+            SampledToken(sequence_id, token_id)
+            for sequence_id, token_id in zip(step.sequence_ids, step.token_ids.tolist(), strict=True)
+        ]

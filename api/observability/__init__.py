@@ -1,0 +1,1 @@
+"""Numbers and lines about what the server does; nothing here changes what it answers."""

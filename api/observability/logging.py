@@ -1,0 +1,83 @@
+"""Structured logging: one formatter on stderr for our own loggers and everybody else's."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+from api.config import LogFormat
+
+_CHATTY = ("asyncio", "fsspec", "filelock", "httpcore", "httpx", "huggingface_hub", "urllib3")
+_REROUTED = ("uvicorn", "uvicorn.error", "uvicorn.access", "huggingface_hub", "mlx_lm")
+_ROOT_HANDLER = "api-stderr"
+
+
+def configure_logging(verbose: bool, log_format: LogFormat) -> None:
+    """Sends all logging to stderr as text lines or JSON lines; DEBUG with ``verbose``, else INFO.
+
+    May be called again (reload, tests): the former handler is replaced.
+    """
+    level = logging.DEBUG if verbose else logging.INFO
+    _configure_structlog(level)
+    _configure_root(level, log_format)
+    _reroute_libraries()
+
+
+def _shared_processors() -> list[Processor]:
+    """What every record passes, whether it came from structlog or from a plain stdlib logger."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%f"),
+    ]
+
+
+def _configure_structlog(level: int) -> None:
+    structlog.configure(
+        processors=[*_shared_processors(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # Filters before any processor runs: a DEBUG call costs next to nothing at INFO.
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _configure_root(level: int, log_format: LogFormat) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.set_name(_ROOT_HANDLER)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared_processors(),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(log_format, sys.stderr.isatty()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if each.get_name() == _ROOT_HANDLER]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+
+
+def _renderers(log_format: LogFormat, is_tty: bool) -> list[Processor]:
+    if log_format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    # The plain traceback: frames with all their locals would print prompts and whole weight tables.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=is_tty, pad_event_to=0, exception_formatter=plain)]
+
+
+def _reroute_libraries() -> None:
+    """Libraries that installed handlers of their own lose them, or each line would appear twice."""
+    for name in _REROUTED:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.INFO)

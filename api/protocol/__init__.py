@@ -1,0 +1,1 @@
+"""Between the wire and the engine's vocabulary: one module for each API dialect."""

@@ -1,0 +1,1 @@
+"""The HTTP endpoints: thin handlers, server-sent events, and the edge where errors become answers."""

@@ -1,0 +1,38 @@
+"""``GET /``, ``GET /health`` and ``GET /stats``."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from api.routes.answers import json_answer
+from api.routes.context import context_of
+
+router = APIRouter()
+
+ENDPOINTS = (
+    "POST /v1/chat/completions",
+    "GET /v1/models",
+    "GET /v1/models/{id}",
+    "GET /health",
+    "GET /stats",
+)
+
+
+@router.get("/", response_model=None)
+async def list_endpoints(request: Request) -> Response:
+    return json_answer({"endpoints": ENDPOINTS})
+
+
+@router.api_route("/health", methods=["GET", "HEAD"], response_model=None)
+async def health(request: Request) -> Response:
+    """200 only while requests are taken, so a load balancer can go by the status alone."""
+    current = context_of(request).handler.health
+    status = 200 if current.status == "ok" else 503
+    return json_answer({"status": current.status, "detail": current.detail}, status)
+
+
+@router.get("/stats", response_model=None)
+async def stats(request: Request) -> Response:
+    http = context_of(request)
+    http.require_loaded()
+    return json_answer(http.handler.stats())

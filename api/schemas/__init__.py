@@ -1,0 +1,1 @@
+"""The wire shapes: pydantic models of what clients send."""

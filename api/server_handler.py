@@ -1,0 +1,267 @@
+"""The server behind the HTTP side: threads, queues and lifecycle. No HTTP, no tensors.
+
+::
+
+    event loop --GenerationRequest | Cancel--> PROCESSING: chat template, tokenise, context check
+        ^                                        |     `---Sequence | Cancel--> BATCH: load, then steps
+        |                             Opened | Rejected | Cancel                  |       ^
+        |                                        v                          StepOutputs   |
+        `-----------list[TextEvent]----------- RESULTS: detokenise, stop strings <'       |
+                                                 `------------Cancel (stop string)--------'
+
+Every request ends with exactly one ``Finished`` or ``Failed``, whatever cancels, fails or dies: all
+ends pass the event loop's table of channels, and the first one closes the channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, Literal
+
+import structlog
+
+from api.config import ServerConfig
+from api.errors import ApiError, NotServingError, QueueFullError, ServerSideError
+from api.observability.metrics import Metrics
+from api.observability.request_log import log_refused
+from api.threads.batch import BatchThread
+from api.threads.channel import Channel, ChannelTable
+from api.threads.contracts import Inbox, LoadedEngine, LoadEngine, RequestQueue, ResultQueue
+from api.threads.processing import ProcessingThread
+from api.threads.results import ResultsThread
+from api.threads.watchdog import Watchdog
+from api.threads.worker import Worker
+from api.types import GenerationRequest, TextEvent
+
+__all__ = ["Channel", "Health", "ServedModel", "ServerHandler"]
+
+log = structlog.get_logger(__name__)
+
+_ALIAS = "model"  # always a valid model name, so that examples work on any installation
+_JOIN_SECONDS = 5.0
+
+Status = Literal["loading", "ok", "draining", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``detail`` says what is being done, or what is wrong."""
+
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What /v1/models shows. The first name is the canonical one."""
+
+    names: tuple[str, ...]
+    created_seconds: int  # Unix time of the server's start
+    context_length: int  # tokens
+
+
+def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedEngine:
+    # Imported here, on the batch thread: whoever imports this module does not import mlx.
+    from api.engine_assembly import load_engine
+
+    engine: LoadedEngine = load_engine(config, report)
+    return engine
+
+
+class ServerHandler:
+    """Owns the threads. Every method belongs to the event loop's thread."""
+
+    def __init__(self, config: ServerConfig, load: LoadEngine = _load_engine) -> None:
+        self._config = config
+        self._created_seconds = int(time.time())
+        self._progress = "waiting to load the model"
+        self._is_draining = False
+        self._death = ""  # why the engine is dead; empty while it lives
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loaded: Future[LoadedEngine] = Future()
+        # Uncancellable: whoever awaits the load and leaves must not take it away from the others.
+        self._loaded.set_running_or_notify_cancel()
+        self._metrics = Metrics()
+        self._channels = ChannelTable(self._metrics)
+        self._build_threads(load)
+
+    def _build_threads(self, load: LoadEngine) -> None:
+        self._requests: RequestQueue = SimpleQueue()
+        self._inbox: Inbox = SimpleQueue()
+        self._result_queue: ResultQueue = SimpleQueue()
+        self._processing = ProcessingThread(self._requests, self._inbox, self._result_queue, self._loaded)
+        load_model = partial(load, self._config, self._report)
+        self._batch = BatchThread(load_model, self._loaded, self._inbox, self._result_queue, self._metrics)
+        self._results = ResultsThread(self._result_queue, self._inbox, self._deliver, self._metrics)
+        threads = (self._processing, self._batch, self._results)
+        heartbeats = tuple(thread.heartbeat for thread in threads)
+        self._watchdog = Watchdog(heartbeats, self._config.stall_timeout_seconds, self._die)
+        self._workers = [Worker(each.heartbeat.name, each.run, self._thread_died) for each in threads]
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the threads; the model loads on the batch thread. Needs the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        for worker in self._workers:
+            worker.start()
+
+    async def wait_loaded(self) -> None:
+        """Returns when requests are served. Raises StartupError where the model cannot be loaded."""
+        await asyncio.wrap_future(self._loaded)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Refuses new requests and waits for the live ones; fails those that take longer."""
+        self._is_draining = True
+        try:
+            await asyncio.wait_for(self._channels.wait_empty(), timeout_seconds)
+        except TimeoutError:
+            log.warning("shutting down before all requests ended", num_requests=len(self._channels))
+            self._abandon_all(NotServingError("The server is shutting down."))
+
+    async def stop(self) -> None:
+        """Fails what is still live and ends the threads, each after the one that feeds it."""
+        self._is_draining = True
+        self._abandon_all(NotServingError("The server is shutting down."))
+        if self._loop is not None:
+            await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
+        # A load cannot be interrupted; its daemon thread ends with the process.
+        timeout_seconds = _JOIN_SECONDS if self._loaded.done() else 0.0
+        ends = (self._requests.put, self._inbox.put, self._result_queue.put)
+        for end, worker in zip(ends, self._workers, strict=True):
+            end(None)
+            if not worker.join(timeout_seconds):
+                log.debug("thread still busy at exit", thread=worker.name)
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def submit(self, request: GenerationRequest) -> Channel:
+        """Takes a request. Raises NotServingError or QueueFullError."""
+        refusal = self._refusal()
+        if refusal is not None:
+            self._metrics.request_refused(refusal.code or refusal.type)
+            log_refused(request.request_id, refusal)
+            raise refusal
+        if not request.arrival_seconds:
+            request = replace(request, arrival_seconds=time.monotonic())
+        channel = self._channels.open(request.request_id)
+        self._requests.put(request)
+        self._watchdog.arm()
+        return channel
+
+    def cancel(self, request_id: str) -> None:
+        """Frees whatever the request holds; ids that are unknown or ended are ignored."""
+        if self._channels.cancel(request_id):
+            self._processing.cancel(request_id)
+
+    def _refusal(self) -> ApiError | None:
+        health = self.health
+        if health.status != "ok":
+            return NotServingError(f"The server is not serving ({health.status}): {health.detail}")
+        if len(self._channels) >= self._config.engine.max_batch_size + self._config.max_queue:
+            return QueueFullError("The server has as many requests as it can queue; try again later.")
+        return None
+
+    # --- what the outside may know --------------------------------------------------------------
+
+    @property
+    def health(self) -> Health:
+        if self._death:
+            return Health("dead", self._death)
+        if self._is_draining:
+            return Health("draining", f"{len(self._channels)} requests left")
+        if not self._loaded.done():
+            return Health("loading", self._progress)
+        failure = self._loaded.exception()
+        return Health("ok", "serving") if failure is None else Health("dead", str(failure))
+
+    @property
+    def served_model(self) -> ServedModel:
+        """Raises NotServingError before the model is loaded."""
+        engine = self._engine()
+        if engine is None:
+            raise NotServingError(f"The model is not loaded: {self.health.detail}")
+        names = (*self._config.served_model_names, *engine.model_names, _ALIAS)
+        return ServedModel(tuple(dict.fromkeys(names)), self._created_seconds, engine.context_length)
+
+    def stats(self) -> dict[str, Any]:
+        """Returns a nested dict for /stats: counts, rates, seconds and bytes, ready for JSON."""
+        engine = self._engine()
+        metrics = self._metrics.snapshot()
+        requests = {"live": len(self._channels), **metrics.pop("requests")}
+        return {
+            "status": self.health.status,
+            "model": engine.describe if engine is not None else {},
+            "requests": requests,
+            **self._batch_stats(metrics.pop("peak_running")),
+            **metrics,
+        }
+
+    def _batch_stats(self, peak_running: int) -> dict[str, dict[str, int]]:
+        stats = self._batch.stats
+        return {
+            "batch": {
+                "running": stats.num_running,
+                "queued": max(0, len(self._channels) - stats.num_running),
+                "peak_running": peak_running,
+                "max_running": self._config.engine.max_batch_size,
+                "preemptions": stats.num_preemptions,
+            },
+            "kv_memory": {
+                "used_bytes": stats.kv_used_bytes,
+                "reserved_bytes": stats.kv_reserved_bytes,
+                "budget_bytes": stats.kv_budget_bytes,
+            },
+        }
+
+    def _engine(self) -> LoadedEngine | None:
+        is_loaded = self._loaded.done() and self._loaded.exception() is None
+        return self._loaded.result() if is_loaded else None
+
+    # --- from the threads -----------------------------------------------------------------------
+
+    def _report(self, line: str) -> None:
+        """Batch thread: a step of the load is done."""
+        self._progress = line
+        log.info(line)
+
+    def _deliver(self, events: list[TextEvent]) -> None:
+        """Results thread: one wake-up of the event loop for all events of a step."""
+        self._call_soon(self._dispatch, events)
+
+    def _thread_died(self, reason: str) -> None:
+        """Any of the threads, as its last act."""
+        self._call_soon(self._die, reason)
+
+    def _call_soon(self, function: Callable[[Any], None], argument: object) -> None:
+        assert self._loop is not None  # the threads start after it was set
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:  # the loop is closed: the process ends and nobody listens
+            log.debug("event loop closed", dropped=function.__name__)
+
+    def _dispatch(self, events: list[TextEvent]) -> None:
+        self._channels.dispatch(events)
+        if not self._channels:
+            self._watchdog.disarm()
+
+    def _die(self, reason: str) -> None:
+        """The engine cannot go on: live requests fail now, later ones are refused."""
+        log.error("engine dead", reason=reason)
+        self._death = self._death or reason
+        self._abandon_all(ServerSideError("The engine stopped working; the server must be restarted."))
+
+    def _abandon_all(self, error: ApiError) -> None:
+        """Ends every live request here, and tells the threads that still work to forget it."""
+        for request_id in self._channels.request_ids:
+            self._channels.fail(request_id, error)
+            self._processing.cancel(request_id)
+        self._watchdog.disarm()

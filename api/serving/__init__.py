@@ -1,0 +1,1 @@
+"""How the application is run: the socket, signals, worker processes, restarts on code changes."""

@@ -1,0 +1,105 @@
+"""One serving process: uvicorn with a drain before its shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.errors import StartupError
+from api.serving.sockets import url_of
+
+if TYPE_CHECKING:  # at run time it would import mlx before the BLAS is in place
+    from api.config import ServerConfig
+    from api.server_handler import ServerHandler
+
+log = structlog.get_logger(__name__)
+
+# After the drain only the tails of answers are on their way; whoever does not take them is cut off.
+_TAIL_SECONDS = 3
+# Longer than the usual 5 s, so that clients which pool connections do not meet one just closing.
+_IDLE_CONNECTION_SECONDS = 75
+
+
+def serve(config: ServerConfig, app: ASGIApp, handler: ServerHandler, sock: socket.socket) -> None:
+    """Serves until a signal has been obeyed. Raises StartupError when the model cannot be loaded."""
+    server = DrainingServer(config, app, handler, url_of(sock))
+    server.run([sock])
+    if server.load_error is not None:
+        raise server.load_error
+
+
+class DrainingServer(uvicorn.Server):
+    """The first SIGINT or SIGTERM drains: it still listens and says 503. The second ends the process."""
+
+    def __init__(self, config: ServerConfig, app: ASGIApp, handler: ServerHandler, url: str) -> None:
+        super().__init__(_uvicorn_config(config, app))
+        self.load_error: StartupError | None = None
+        self._handler = handler
+        self._drain_seconds = config.drain_seconds
+        self._url = url
+        self._is_draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._tasks.append(asyncio.create_task(self._watch_load()))
+
+    async def _watch_load(self) -> None:
+        try:
+            await self._handler.wait_loaded()
+        except StartupError as error:
+            self.load_error = error
+            self.should_exit = True
+            return
+        if not self._is_draining:
+            self._announce()
+
+    def _announce(self) -> None:
+        log.info(f"serving at {self._url}")
+        log.info(
+            f"try: curl {self._url}/v1/chat/completions -H 'Content-Type: application/json' "
+            """-d '{"model": "model", "messages": [{"role": "user", "content": "Hello!"}]}'"""
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._is_draining:
+            os._exit(128 + sig)  # threads may be deep in native code; nothing gentler is sure to end them
+        self._is_draining = True
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._begin_drain, sig)
+
+    def _begin_drain(self, sig: int) -> None:
+        log.info("draining", signal=signal.Signals(sig).name, limit_seconds=self._drain_seconds)
+        self._tasks.append(asyncio.create_task(self._drain()))
+
+    async def _drain(self) -> None:
+        try:
+            await self._handler.drain(self._drain_seconds)
+        finally:
+            self.should_exit = True
+
+
+def _uvicorn_config(config: ServerConfig, app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,  # its loggers run into ours
+        log_level="debug" if config.verbose else "warning",
+        access_log=False,
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
+        timeout_graceful_shutdown=_TAIL_SECONDS,
+    )

@@ -1,0 +1,139 @@
+"""The parent of several workers, or of one that restarts when the code changes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+WorkerTarget = Callable[[socket.socket], int]
+
+STARTUP_ERROR_CODE = 2
+_RELOAD_PERIOD_SECONDS = 0.5
+_MIN_UPTIME_SECONDS = 10.0  # a worker that dies sooner would only die again
+
+
+class Supervisor:
+    """Starts workers that share one listening socket, and replaces the ones that crash.
+
+    Workers are spawned, not forked: neither MLX nor a threaded parent survives a fork.
+    """
+
+    def __init__(
+        self, target: WorkerTarget, sock: socket.socket, num_workers: int, watched: Path | None = None
+    ) -> None:
+        self._target = target
+        self._sock = sock
+        self._num_workers = num_workers
+        self._watched = CodeWatch(watched) if watched is not None else None
+        self._workers: dict[BaseProcess, float] = {}  # process -> time.monotonic() of its start
+        self._wake_reader, self._wake_writer = os.pipe()
+        self._signal: int | None = None
+
+    def run(self) -> int:
+        """Returns the exit code: 0 after a signal, 2 when the workers cannot start, 1 when they crash."""
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, self._handle_signal)
+        for _ in range(self._num_workers):
+            self._start_worker()
+        code = self._supervise()
+        self._stop_workers()
+        return code
+
+    def _handle_signal(self, sig: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            for worker in self._workers:
+                worker.kill()
+            os._exit(128 + sig)
+        self._signal = sig
+        os.write(self._wake_writer, b"!")
+
+    def _start_worker(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        worker = context.Process(target=run_supervised, args=(self._target, self._sock))
+        worker.start()
+        self._workers[worker] = time.monotonic()
+        log.debug("worker started", pid=worker.pid)
+
+    def _supervise(self) -> int:
+        while self._signal is None:
+            timeout = _RELOAD_PERIOD_SECONDS if self._watched else None
+            wait([self._wake_reader, *(worker.sentinel for worker in self._workers)], timeout)
+            if self._signal is None and (code := self._replace_dead()) is not None:
+                return code
+            if self._signal is None and self._watched and (changed := self._watched.changed()):
+                self._reload(changed)
+        return 0
+
+    def _replace_dead(self) -> int | None:
+        """Restarts crashed workers; returns an exit code where that would be pointless."""
+        for worker in [each for each in self._workers if not each.is_alive()]:
+            uptime_seconds = time.monotonic() - self._workers.pop(worker)
+            if worker.exitcode == STARTUP_ERROR_CODE:
+                return STARTUP_ERROR_CODE
+            if self._watched is not None:
+                log.error("worker ended, waiting for a change of the code", exit_code=worker.exitcode)
+                continue
+            log.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
+            if uptime_seconds < _MIN_UPTIME_SECONDS:
+                return 1
+            self._start_worker()
+        return None
+
+    def _reload(self, changed: Path) -> None:
+        log.info("code changed, restarting", file=str(changed))
+        self._stop_workers()
+        for _ in range(self._num_workers if self._signal is None else 0):
+            self._start_worker()
+
+    def _stop_workers(self) -> None:
+        """Lets all workers drain at the same time, and waits for them."""
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            worker.join()
+        self._workers.clear()
+
+
+def run_supervised(target: WorkerTarget, sock: socket.socket) -> None:
+    """A worker's whole life. Ctrl-C reaches the whole group: here only the parent's word counts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    raise SystemExit(target(sock))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class CodeWatch:
+    """Finds changed Python files below a folder by their modification times."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._times = self._read()
+
+    def changed(self) -> Path | None:
+        """Returns a file that was changed, added or removed since the last call."""
+        before, self._times = self._times, self._read()
+        differing = before.items() ^ self._times.items()
+        return min(path for path, _ in differing) if differing else None
+
+    def _read(self) -> dict[Path, int]:
+        files = [*self._root.glob("*.py"), *(self._root / "api").rglob("*.py")]
+        return {path: path.stat().st_mtime_ns for path in files if path.exists()}

@@ -1,0 +1,110 @@
+"""One model's tokenizer behind a small typed face."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from api.errors import StartupError
+from api.text.token_pieces import TokenPieces
+
+_MAX_REASON_CHARS = 300
+
+
+class TokenizerBackend(Protocol):
+    """What is used of mlx-lm's wrapper around a Hugging Face tokenizer."""
+
+    has_chat_template: bool
+    chat_template: str | dict[str, str] | None
+    eos_token_ids: set[int]
+
+    def encode(self, text: str, **options: Any) -> list[int]: ...
+
+    def decode(self, token_ids: list[int], **options: Any) -> str: ...
+
+    def convert_ids_to_tokens(self, ids: int) -> str | None: ...
+
+    def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> str: ...
+
+    def __len__(self) -> int: ...
+
+
+class Tokenizer:
+    """Text to ids and back.
+
+    Two threads may share it, one encoding and rendering, one decoding: after construction nothing
+    in it changes but the memo of ``pieces``, which only the decoding side touches.
+    """
+
+    def __init__(self, backend: TokenizerBackend, eos_token_ids: Collection[int] = ()) -> None:
+        self._backend = backend
+        self.vocab_size = len(backend)  # added tokens included; the model's own may be padded beyond
+        self.has_chat_template = backend.has_chat_template
+        self.eos_token_ids = frozenset(eos_token_ids) | frozenset(backend.eos_token_ids)
+        # The first encoding drops a truncation or padding that the file asks for; that mutates the
+        # backend, so it must not happen while another thread decodes. The pieces encode at once.
+        self.pieces = TokenPieces(self)
+
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        """Returns the text's ids; raises UnicodeEncodeError for lone surrogates.
+
+        Without ``add_special_tokens`` no BOS is added, as rendered chats bring their own.
+        """
+        text.encode("utf-8")  # the backend would raise a TypeError that names neither cause nor place
+        return list(self._backend.encode(text, add_special_tokens=add_special_tokens, verbose=False))
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Returns the text of a whole answer: no special tokens, spaces as the decoder left them."""
+        return self._backend.decode(
+            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    def token_string(self, token_id: int) -> str:
+        """Returns the token's name in the vocabulary, empty for unused ids."""
+        return self._backend.convert_ids_to_tokens(token_id) or ""
+
+    def chat_template_mentions(self, word: str) -> bool:
+        """Tells whether the template's source has the word; False when it is no Jinja template."""
+        template = self._backend.chat_template
+        sources = template.values() if isinstance(template, dict) else [template or ""]
+        return any(word in source for source in sources)
+
+    def apply_chat_template(
+        self, messages: Sequence[Mapping[str, Any]], *, continue_final_message: bool
+    ) -> str:
+        """Returns the chat as one string; raises whatever the model's template raises."""
+        return self._backend.apply_chat_template(
+            [dict(message) for message in messages],
+            tokenize=False,
+            add_generation_prompt=not continue_final_message,
+            continue_final_message=continue_final_message,
+        )
+
+
+def _load_backend(folder: Path, eos_token_ids: Collection[int], trust_remote_code: bool) -> TokenizerBackend:
+    mlx_lm_utils: Any = import_module("mlx_lm.utils")  # brings mlx with it, so not at the top
+    options = {"trust_remote_code": trust_remote_code}
+    backend: TokenizerBackend = mlx_lm_utils.load_tokenizer(
+        folder, options, eos_token_ids=list(eos_token_ids) or None
+    )
+    return backend
+
+
+def load_tokenizer(
+    folder: Path, *, eos_token_ids: Collection[int] = (), trust_remote_code: bool = False
+) -> Tokenizer:
+    """Reads the tokenizer files of a model folder.
+
+    ``eos_token_ids`` are the model configuration's; the tokenizer's own are added. Raises
+    StartupError for missing or damaged files.
+    """
+    if not any(folder.glob("*token*")):  # a folder that is none would be taken for a name to download
+        raise StartupError(f"There are no tokenizer files in {folder}; expected tokenizer.json.")
+    try:
+        return Tokenizer(_load_backend(folder, eos_token_ids, trust_remote_code), eos_token_ids)
+    except Exception as error:  # the Rust parser of tokenizer.json raises plain Exception
+        reason = " ".join(str(error).split())[:_MAX_REASON_CHARS]
+        message = f"Cannot load the tokenizer in {folder}: {type(error).__name__}: {reason}"
+        raise StartupError(message) from error

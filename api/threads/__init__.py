@@ -1,0 +1,13 @@
+"""The worker threads behind ``ServerHandler``, each the only owner of its state.
+
+====================  ==========================================  ===============================
+thread                reads                                       writes
+====================  ==========================================  ===============================
+``ProcessingThread``  ``GenerationRequest | Cancel``              results, then the batch's inbox
+``BatchThread``       ``Sequence | Cancel``                       results
+``ResultsThread``     ``Opened | Rejected | Cancel | StepOutputs``  the event loop, the inbox
+====================  ==========================================  ===============================
+
+A queue also carries ``None`` once: the end. A cancel travels the same way as its request, so it can
+never overtake it; every stage that knows the id forgets it there.
+"""

@@ -1,0 +1,122 @@
+"""The batch thread: the only one that touches the device, from the model's load to the last step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import structlog
+
+from api.engine.sequence import Sequence
+from api.errors import ApiError, StartupError
+from api.observability.metrics import Metrics
+from api.threads.contracts import Inbox, LoadedEngine, NoStats, ResultQueue, Scheduler, SchedulerStats
+from api.threads.worker import Heartbeat
+from api.types import Cancel, SampledToken, StepOutput, StepOutputs, StepPlan
+
+log = structlog.get_logger(__name__)
+
+
+class BatchThread:
+    """Loads the engine, then steps for as long as there is work."""
+
+    def __init__(
+        self,
+        load: Callable[[], LoadedEngine],
+        loaded: Future[LoadedEngine],
+        inbox: Inbox,
+        results: ResultQueue,
+        metrics: Metrics,
+    ) -> None:
+        self._load = load
+        self._loaded = loaded
+        self._inbox = inbox
+        self._results = results
+        self._metrics = metrics
+        self.heartbeat = Heartbeat("batch")
+        self.stats: SchedulerStats = NoStats()  # the latest snapshot, for /stats; replaced whole
+
+    def run(self) -> None:
+        try:
+            engine = self._load()
+        except BaseException as error:  # also a library that calls sys.exit: the waiters must hear of it
+            self._loaded.set_exception(_as_startup_error(error))
+            return
+        self.stats = engine.scheduler.stats()
+        self._loaded.set_result(engine)
+        self._serve(engine)
+
+    def _serve(self, engine: LoadedEngine) -> None:
+        while self._take_messages(engine):
+            outputs = self._step(engine) if engine.scheduler.has_work else []
+            self.stats = engine.scheduler.stats()  # before a client can know that its answer ended
+            self._send(outputs)
+
+    def _take_messages(self, engine: LoadedEngine) -> bool:
+        """Empties the inbox, waiting only when there is nothing to compute. False at the end."""
+        if not engine.scheduler.has_work and not self._handle(self._wait(), engine):
+            return False
+        while not self._inbox.empty():  # no other thread takes from it: what is seen is there
+            if not self._handle(self._inbox.get(), engine):
+                return False
+        return True
+
+    def _wait(self) -> Sequence | Cancel | None:
+        self.heartbeat.rest()
+        message = self._inbox.get()
+        self.heartbeat.beat()
+        return message
+
+    def _handle(self, message: Sequence | Cancel | None, engine: LoadedEngine) -> bool:
+        match message:
+            case None:
+                return False
+            case Cancel(request_id):
+                self._send(engine.scheduler.cancel(request_id))
+            case _:
+                self._add(message, engine.scheduler)
+        return True
+
+    def _add(self, sequence: Sequence, scheduler: Scheduler) -> None:
+        try:
+            scheduler.add(sequence)
+        except ApiError as error:
+            self._send([StepOutput(sequence.request_id, error=error)])
+
+    def _step(self, engine: LoadedEngine) -> list[StepOutput]:
+        self.heartbeat.beat()
+        started_seconds = time.monotonic()
+        plan = engine.scheduler.schedule()
+        try:
+            sampled = engine.generator.step(plan)
+        except Exception as error:
+            log.error("step failed", num_spans=len(plan.spans), num_rows=plan.num_rows, exc_info=error)
+            engine.generator.reset()
+            return engine.scheduler.recover(error)
+        outputs = engine.scheduler.update(sampled)
+        self._measure(plan, sampled, time.monotonic() - started_seconds)
+        return outputs
+
+    def _send(self, outputs: list[StepOutput]) -> None:
+        if outputs:
+            self._results.put(StepOutputs(outputs))
+
+    def _measure(self, plan: StepPlan, sampled: list[SampledToken], seconds: float) -> None:
+        num_decode_rows = sum(span.num_tokens == 1 and span.sample_index > 0 for span in plan.spans)
+        self._metrics.step_done(
+            seconds,
+            num_prompt_tokens=plan.num_rows - num_decode_rows,
+            num_output_tokens=len(sampled),
+            num_running=len(plan.spans),
+        )
+
+
+def _as_startup_error(error: BaseException) -> StartupError:
+    if isinstance(error, StartupError):
+        return error
+    if isinstance(error, MemoryError):
+        return StartupError("Too little memory to load the model; try a smaller or a quantised one.")
+    log.error("loading the model failed", exc_info=error)
+    text = " ".join(str(error).split())
+    return StartupError(f"Loading the model failed: {type(error).__name__}: {text}")

@@ -1,0 +1,120 @@
+"""What the threads need from the engine and the text side. They know nothing else of either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from api.config import ServerConfig
+from api.engine.sequence import Sequence
+from api.types import (
+    Cancel,
+    GenerationRequest,
+    OutputPipeline,
+    ResultMessage,
+    SampledToken,
+    StepOutput,
+    StepPlan,
+    TextEvent,
+)
+
+
+class SchedulerStats(Protocol):
+    """A frozen snapshot; the batch thread publishes one after each step."""
+
+    @property
+    def num_running(self) -> int: ...
+    @property
+    def num_waiting(self) -> int: ...
+    @property
+    def kv_used_bytes(self) -> int: ...
+    @property
+    def kv_reserved_bytes(self) -> int: ...
+    @property
+    def kv_budget_bytes(self) -> int: ...
+    @property
+    def num_preemptions(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoStats:
+    """The snapshot before a scheduler exists."""
+
+    num_running: int = 0
+    num_waiting: int = 0
+    kv_used_bytes: int = 0
+    kv_reserved_bytes: int = 0
+    kv_budget_bytes: int = 0
+    num_preemptions: int = 0
+
+
+class Scheduler(Protocol):
+    """Decides what each step computes. Batch thread only."""
+
+    @property
+    def has_work(self) -> bool:
+        """True while anything is to be scheduled, read back or given up."""
+
+    def add(self, sequence: Sequence) -> None:
+        """Takes the sequence over. Raises ApiError where it can never run."""
+
+    def cancel(self, request_id: str) -> list[StepOutput]:
+        """Frees the sequence; returns its last output, nothing for an unknown id."""
+
+    def schedule(self) -> StepPlan: ...
+
+    def update(self, sampled: list[SampledToken]) -> list[StepOutput]: ...
+
+    def recover(self, error: Exception) -> list[StepOutput]:
+        """After a step raised: its sequences restart, alone; one that failed alone is failed.
+
+        Raises ``error`` where no sequence can be blamed.
+        """
+
+    def stats(self) -> SchedulerStats: ...
+
+
+class BatchGenerator(Protocol):
+    """Computes steps. Batch thread only."""
+
+    def step(self, plan: StepPlan) -> list[SampledToken]:
+        """Dispatches this plan, returns the tokens of the one before."""
+
+    def reset(self) -> None:
+        """Forgets what is in flight, after an exception."""
+
+
+class PromptReader(Protocol):
+    """Renders and tokenises a request. Processing thread only."""
+
+    def read(self, request: GenerationRequest) -> tuple[Sequence, OutputPipeline]:
+        """Raises ApiError where the request cannot be served."""
+
+
+class LoadedEngine(Protocol):
+    """All that a loaded model gives."""
+
+    @property
+    def scheduler(self) -> Scheduler: ...
+    @property
+    def generator(self) -> BatchGenerator: ...
+    @property
+    def prompt_reader(self) -> PromptReader: ...
+    @property
+    def model_names(self) -> tuple[str, ...]: ...
+    @property
+    def context_length(self) -> int: ...
+    @property
+    def describe(self) -> dict[str, Any]:
+        """What /stats says about the model; JSON-ready."""
+
+
+LoadEngine = Callable[[ServerConfig, Callable[[str], None]], LoadedEngine]
+"""Runs on the batch thread; the callable takes progress lines. Raises StartupError."""
+
+RequestQueue = SimpleQueue[GenerationRequest | Cancel | None]
+Inbox = SimpleQueue[Sequence | Cancel | None]
+ResultQueue = SimpleQueue[ResultMessage | Cancel | None]
+Deliver = Callable[[list[TextEvent]], None]

@@ -1,0 +1,125 @@
+"""The server's entry point: ``python app.py [MODEL]``; see ``--help``."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from api.config import ServerConfig, parse_args
+from api.engine.model_loader.blas import preload_blas
+from api.engine.model_loader.locate import locate_model
+from api.errors import ApiError, StartupError
+from api.observability.logging import configure_logging
+from api.routes import chat_completions, models, status
+from api.routes.answers import answer_api_error, answer_http_exception
+from api.routes.context import HttpContext
+from api.routes.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
+from api.serving.server import serve
+from api.serving.sockets import open_socket
+from api.serving.supervisor import STARTUP_ERROR_CODE, Supervisor
+
+if TYPE_CHECKING:
+    from api.server_handler import ServerHandler
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> FastAPI:
+    """The ASGI application. The model loads while it already answers, so /health can say so."""
+    handler = handler or create_handler(config)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        handler.start()
+        yield
+        await handler.stop()
+
+    app = FastAPI(
+        title="MLX chat server",
+        lifespan=lifespan,
+        openapi_url=None,  # bodies are validated by hand, so the generated schema would be empty
+        redirect_slashes=False,
+    )
+    app.state.http = HttpContext(config, handler)
+    for module in (chat_completions, models, status):
+        app.include_router(module.router)
+    app.add_exception_handler(ApiError, answer_api_error)
+    app.add_exception_handler(HTTPException, answer_http_exception)
+    _add_middleware(app)
+    return app
+
+
+def _add_middleware(app: FastAPI) -> None:
+    """The last one added is the outermost: each answer has its id, also a preflight's and a 500."""
+    app.add_middleware(ErrorBoundaryMiddleware)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["x-request-id", "retry-after"],
+    )
+    app.add_middleware(RequestIdMiddleware)
+
+
+def create_handler(config: ServerConfig) -> ServerHandler:
+    """Puts the BLAS in place and only then imports what imports mlx."""
+    log.info(preload_blas().line)
+    from api.server_handler import ServerHandler
+
+    return ServerHandler(config)
+
+
+def run_worker(config: ServerConfig, sock: socket.socket) -> int:
+    """Loads and serves in this process; returns the exit code."""
+    configure_logging(config.verbose, config.log_format)
+    try:
+        handler = create_handler(config)
+        serve(config, create_app(config, handler), handler, sock)
+    except StartupError as error:
+        return _report(error)
+    return 0
+
+
+def _report(error: StartupError) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return STARTUP_ERROR_CODE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 after a drain, 2 when the server cannot start, 130 on an early Ctrl-C."""
+    config = parse_args(sys.argv[1:] if argv is None else argv)
+    configure_logging(config.verbose, config.log_format)
+    try:
+        sock = open_socket(config.host, config.port)
+        if config.workers == 1 and not config.reload:
+            return run_worker(config, sock)
+        return _supervise(config, sock)
+    except StartupError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _supervise(config: ServerConfig, sock: socket.socket) -> int:
+    if config.workers > 1:
+        from api.serving.memory import require_room  # imports mlx, which this process needs for no more
+
+        files = locate_model(config.engine.model, log.info)  # fetched here once, not by each worker
+        require_room(files, config.workers, config.engine.cpu_weights)
+    watched = Path(__file__).resolve().parent if config.reload else None
+    return Supervisor(functools.partial(run_worker, config), sock, config.workers, watched).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

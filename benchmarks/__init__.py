@@ -1,0 +1,1 @@
+"""Measured claims; each module with a ``main`` is one command."""

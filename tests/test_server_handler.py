@@ -1,0 +1,516 @@
+"""ServerHandler as a whole: real threads and queues around an engine without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.errors import NotServingError, QueueFullError, ServerSideError, StartupError
+from api.server_handler import Channel, ServerHandler
+from api.threads.channel import is_terminal
+from api.types import Accepted, Failed, Finished, FinishReason, TextDelta, TextEvent, Usage
+from tests.threads.fakes import FakeEngine, create_config, create_engine, create_load, create_request
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        await asyncio.wait_for(test(), 10)
+
+    asyncio.run(limited())
+
+
+@asynccontextmanager
+async def serving(engine: FakeEngine, **settings: Any):
+    handler = ServerHandler(create_config(**settings), create_load(engine))
+    handler.start()
+    await handler.wait_loaded()
+    try:
+        yield handler
+    finally:
+        engine.generator.gate.set()
+        engine.prompt_reader.gate.set()
+        await handler.stop()
+
+
+async def events_of(channel: Channel) -> list[TextEvent]:
+    return [event async for event in channel]
+
+
+def text_of(events: list[TextEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def assert_nothing_left(handler: ServerHandler, engine: FakeEngine) -> None:
+    """After ``stop``: no stage knows a request any more."""
+    assert len(handler._channels) == 0
+    assert len(handler._results) == 0
+    assert not handler._processing._cancelled
+    assert engine.is_empty
+    assert not handler._watchdog.is_armed
+
+
+def test_answer_arrives_in_order_with_exact_usage() -> None:
+    async def test() -> None:
+        async with serving(create_engine()) as handler:
+            events = await events_of(handler.submit(create_request("a", "hello!")))
+        assert events[0] == Accepted("a", 3)
+        assert text_of(events) == "hello"
+        assert events[-1] == Finished("a", FinishReason.STOP, Usage(3, 6))
+
+    run(test)
+
+
+def test_max_tokens_ends_with_length() -> None:
+    async def test() -> None:
+        async with serving(create_engine()) as handler:
+            events = await events_of(handler.submit(create_request("a", "hello!", max_tokens=3)))
+        assert text_of(events) == "hel"
+        assert events[-1] == Finished("a", FinishReason.LENGTH, Usage(3, 3))
+
+    run(test)
+
+
+def test_stop_string_ends_the_rows_work() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            events = await events_of(handler.submit(create_request("a", "one END" * 10, stop=("END",))))
+            await until(lambda: "a" in engine.scheduler.cancelled_ids or engine.is_empty)
+        assert text_of(events) == "one "
+        assert events[-1] == Finished("a", FinishReason.STOP, Usage(3, 7))
+        assert_nothing_left(handler, engine)
+
+    run(test)
+
+
+def test_requests_share_the_batch() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channels = [handler.submit(create_request(str(i), f"answer {i}!")) for i in range(4)]
+            await until(lambda: len(engine.prompt_reader.read_ids) == 4)
+            engine.generator.gate.set()
+            answers = [text_of(await events_of(channel)) for channel in channels]
+        assert answers == [f"answer {i}" for i in range(4)]
+        assert max(engine.generator.batch_sizes) > 1
+
+    run(test)
+
+
+@pytest.mark.parametrize(("text", "code"), [("@", "context_length_exceeded"), ("%", "internal_error")])
+def test_refused_prompt_fails_alone(text: str, code: str) -> None:
+    async def test() -> None:
+        async with serving(create_engine()) as handler:
+            bad, good = handler.submit(create_request("bad", text)), handler.submit(create_request("good"))
+            (failed,) = await events_of(bad)
+            assert text_of(await events_of(good)) == "hello"
+        assert isinstance(failed, Failed)
+        assert failed.error.code == code
+
+    run(test)
+
+
+@pytest.mark.parametrize("text", ["ab#", "ab~c!"])
+def test_broken_step_or_pipeline_fails_the_culprit_alone(text: str) -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channels = [handler.submit(create_request(i, t)) for i, t in (("bad", text), ("good", "hello!"))]
+            await until(lambda: len(engine.prompt_reader.read_ids) == 2)
+            engine.generator.gate.set()
+            bad, good = [await events_of(channel) for channel in channels]
+            assert text_of(bad) == "ab"
+            assert isinstance(bad[-1], Failed)
+            assert isinstance(bad[-1].error, ServerSideError)
+            assert text_of(good) == "hello"
+            assert handler.health.status == "ok"
+        assert engine.generator.num_resets == 2 * ("#" in text)  # together, then alone
+        assert_nothing_left(handler, engine)
+
+    run(test)
+
+
+def test_cancel_frees_the_row_and_ends_once() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channel = handler.submit(create_request("a", "x" * 90))
+            await until(lambda: bool(engine.scheduler.running))
+            handler.cancel("a")
+            handler.cancel("a")
+            handler.cancel("unknown")
+            engine.generator.gate.set()
+            events = await events_of(channel)
+            await until(lambda: engine.is_empty)
+            assert len(engine.generator.batch_sizes) <= 2
+        assert [type(event) for event in events] == [Finished]
+        assert events[0].finish_reason is FinishReason.CANCELLED
+        assert engine.scheduler.cancelled_ids == ["a"]
+        assert_nothing_left(handler, engine)
+
+    run(test)
+
+
+def test_cancel_before_the_prompt_is_read_spares_the_reading() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.prompt_reader.gate.clear()
+            first, second = handler.submit(create_request("a")), handler.submit(create_request("b"))
+            handler.cancel("b")
+            engine.prompt_reader.gate.set()
+            assert text_of(await events_of(first)) == "hello"
+            assert await events_of(second) == [Finished("b", FinishReason.CANCELLED, Usage(0, 0))]
+        assert engine.prompt_reader.read_ids == ["a"]
+        assert_nothing_left(handler, engine)
+
+    run(test)
+
+
+def test_terminal_event_can_be_asked_for_again() -> None:
+    async def test() -> None:
+        async with serving(create_engine()) as handler:
+            channel = handler.submit(create_request("a"))
+            last = (await events_of(channel))[-1]
+            assert await channel.next_event() is last
+            assert await channel.next_event() is last
+
+    run(test)
+
+
+def test_full_queue_refuses() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine, max_batch_size=1, max_queue=1) as handler:
+            engine.generator.gate.clear()
+            channels = [handler.submit(create_request(str(i))) for i in range(2)]
+            with pytest.raises(QueueFullError):
+                handler.submit(create_request("one too many"))
+            assert handler.stats()["requests"]["refused_by_code"] == {"rate_limit_exceeded": 1}
+            engine.generator.gate.set()
+            for channel in channels:
+                await events_of(channel)
+            assert text_of(await events_of(handler.submit(create_request("later")))) == "hello"
+
+    run(test)
+
+
+def test_drain_lets_live_requests_finish_and_refuses_new_ones() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channel = handler.submit(create_request("a"))
+            drain = asyncio.create_task(handler.drain(5))
+            await asyncio.sleep(0)
+            assert handler.health.status == "draining"
+            with pytest.raises(NotServingError):
+                handler.submit(create_request("b"))
+            assert not drain.done()
+            engine.generator.gate.set()
+            await drain
+            assert text_of(await events_of(channel)) == "hello"
+
+    run(test)
+
+
+def test_drain_fails_what_takes_too_long() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channel = handler.submit(create_request("a"))
+            await handler.drain(0.01)
+            assert isinstance((await events_of(channel))[-1], Failed)
+            engine.generator.gate.set()
+        assert_nothing_left(handler, engine)
+
+    run(test)
+
+
+def test_stop_fails_live_requests_and_ends_the_threads() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channel = handler.submit(create_request("a"))
+            stopping = asyncio.create_task(handler.stop())
+            assert isinstance((await events_of(channel))[-1], Failed)
+            engine.generator.gate.set()
+            await stopping
+        assert not {"processing", "batch", "results"} & {thread.name for thread in threading.enumerate()}
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("scheduler broke"), SystemExit(3)])
+def test_dead_batch_thread_fails_everybody(error: BaseException) -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channels = [handler.submit(create_request(str(i), "x" * 90)) for i in range(3)]
+            engine.scheduler.schedule_error = error
+            engine.generator.gate.set()
+            for channel in channels:
+                last = (await events_of(channel))[-1]
+                assert isinstance(last, Failed)
+                assert isinstance(last.error, ServerSideError)
+            assert handler.health.status == "dead"
+            assert "batch" in handler.health.detail
+            with pytest.raises(NotServingError):
+                handler.submit(create_request("later"))
+            await handler.drain(5)
+        assert len(handler._results) == 0
+        assert not handler._processing._cancelled
+
+    run(test)
+
+
+def test_stalled_step_turns_the_server_dead() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine, stall_timeout_seconds=0.05) as handler:
+            engine.generator.gate.clear()
+            events = await events_of(handler.submit(create_request("a")))
+            assert isinstance(events[-1], Failed)
+            assert handler.health.status == "dead"
+            assert "no progress" in handler.health.detail
+            engine.generator.gate.set()
+        assert_nothing_left(handler, engine)
+
+    run(test)
+
+
+def test_idle_and_slow_but_moving_servers_are_no_stall() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine, stall_timeout_seconds=0.05) as handler:
+            channel = handler.submit(create_request("a", "x" * 100, max_tokens=100))
+            with patch.object(engine.generator.gate, "wait", lambda timeout: threading.Event().wait(0.002)):
+                assert len(text_of(await events_of(channel))) == 100
+            assert not handler._watchdog.is_armed
+            await asyncio.sleep(0.1)
+            assert handler.health.status == "ok"
+
+    run(test)
+
+
+def test_loading_refuses_then_serves() -> None:
+    engine, may_load = create_engine(), threading.Event()
+
+    def load(config: Any, report: Callable[[str], None]) -> FakeEngine:
+        report("reading weights")
+        assert may_load.wait(5)
+        return engine
+
+    async def test() -> None:
+        handler = ServerHandler(create_config(served_model_names=("gpt", "tiny")), load)
+        assert handler.health.status == "loading"
+        handler.start()
+        await until(lambda: handler.health.detail == "reading weights")
+        with pytest.raises(NotServingError):
+            handler.submit(create_request("a"))
+        with pytest.raises(NotServingError):
+            _ = handler.served_model
+        assert handler.stats()["model"] == {}
+        may_load.set()
+        await handler.wait_loaded()
+        assert handler.health.status == "ok"
+        assert handler.served_model.names == ("gpt", "tiny", "folder/tiny", "model")
+        assert handler.served_model.context_length == 128
+        await handler.stop()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (StartupError("no such folder"), "no such folder"),
+        (MemoryError(), "Too little memory"),
+        (ValueError("bad\nheader"), "ValueError: bad header"),
+        (SystemExit(1), "SystemExit"),
+    ],
+)
+def test_failed_load_is_one_clear_line(error: BaseException, message: str) -> None:
+    def load(config: Any, report: Callable[[str], None]) -> FakeEngine:
+        raise error
+
+    async def test() -> None:
+        handler = ServerHandler(create_config(), load)
+        handler.start()
+        with pytest.raises(StartupError, match=message) as caught:
+            await handler.wait_loaded()
+        assert "\n" not in str(caught.value)
+        assert handler.health.status == "dead"
+        with pytest.raises(NotServingError):
+            handler.submit(create_request("a"))
+        await handler.stop()
+
+    run(test)
+
+
+def test_leaving_the_wait_does_not_cancel_the_load() -> None:
+    engine, may_load = create_engine(), threading.Event()
+
+    def load(config: Any, report: Callable[[str], None]) -> FakeEngine:
+        may_load.wait(5)
+        return engine
+
+    async def test() -> None:
+        handler = ServerHandler(create_config(), load)
+        handler.start()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(handler.wait_loaded(), 0.01)
+        may_load.set()
+        await handler.wait_loaded()
+        assert text_of(await events_of(handler.submit(create_request("a")))) == "hello"
+        await handler.stop()
+
+    run(test)
+
+
+def test_one_wake_up_for_all_events_of_a_step() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            engine.generator.gate.clear()
+            channels = [handler.submit(create_request(str(i), "abc!")) for i in range(8)]
+            await until(lambda: len(engine.prompt_reader.read_ids) == 8)
+            with patch.object(handler, "_call_soon", wraps=handler._call_soon) as wake_up:
+                engine.generator.gate.set()
+                for channel in channels:
+                    await events_of(channel)
+            assert wake_up.call_count <= 2 + len(engine.generator.batch_sizes)
+
+    run(test)
+
+
+def test_stats_are_json_with_units_and_true_counts() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            for i, text in enumerate(("hello!", "@", "ab#")):
+                await events_of(handler.submit(create_request(str(i), text)))
+            stats = json.loads(json.dumps(handler.stats()))
+        assert stats["status"] == "ok"
+        assert stats["model"] == {"parameters": 1}
+        requests = stats["requests"]
+        assert (requests["received"], requests["live"], requests["stop"], requests["failed"]) == (3, 0, 1, 2)
+        assert requests["failed_by_code"] == {"context_length_exceeded": 1, "internal_error": 1}
+        assert stats["tokens"]["output_total"] == 6 + 2
+        assert stats["tokens"]["prompt_total"] == 3 + 3
+        assert stats["batch"] == {
+            "running": 0, "queued": 0, "peak_running": 1, "max_running": 32, "preemptions": 0,
+        }  # fmt: skip
+        assert stats["kv_memory"] == {"used_bytes": 0, "reserved_bytes": 0, "budget_bytes": 1000}
+        assert stats["time_to_first_token_seconds"]["count"] == 2
+        assert stats["inter_token_seconds"]["count"] == 5 + 1
+
+    run(test)
+
+
+# --- any order of everything ---------------------------------------------------------------------
+
+TEXTS = ("hello!", "x" * 40, "one END two!", "@", "%", "ab#c!", "ab~c!")
+submits = st.tuples(st.just("submit"), st.sampled_from(TEXTS))
+others = st.tuples(st.sampled_from(("cancel", "pause", "hold", "release", "drain", "die")), st.integers(0, 9))
+
+
+class Script:
+    """Plays random operations against a server and keeps what the clients saw."""
+
+    def __init__(self, handler: ServerHandler, engine: FakeEngine) -> None:
+        self.handler = handler
+        self.engine = engine
+        self.readers: dict[str, asyncio.Task[list[TextEvent]]] = {}
+        self.drains: list[asyncio.Task[None]] = []
+
+    async def play(self, operation: str, argument: Any) -> None:
+        match operation:
+            case "submit":
+                self.submit(argument)
+            case "cancel":
+                self.handler.cancel(str(argument))
+            case "pause":
+                await asyncio.sleep(argument / 5000)
+            case "hold":
+                self.engine.generator.gate.clear()
+            case "release":
+                self.engine.generator.gate.set()
+            case "drain" if argument < 3:
+                self.drains.append(asyncio.create_task(self.handler.drain(argument / 1000)))
+            case "die" if argument < 2:
+                self.engine.scheduler.schedule_error = RuntimeError("scheduler broke")
+
+    def submit(self, text: str) -> None:
+        request_id = str(len(self.readers))
+        try:
+            channel = self.handler.submit(create_request(request_id, text, stop=("END",)))
+        except (NotServingError, QueueFullError):
+            return
+        self.readers[request_id] = asyncio.create_task(events_of(channel))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(submits | submits | others, min_size=1, max_size=25))
+def test_every_request_ends_exactly_once_and_leaves_nothing(operations: list[tuple[str, Any]]) -> None:
+    engine = create_engine()
+    terminals: Counter[str] = Counter()
+    put = Channel.put
+
+    def counting_put(channel: Channel, event: TextEvent) -> None:
+        terminals[channel.request_id] += is_terminal(event)
+        put(channel, event)
+
+    async def test() -> None:
+        async with serving(engine, max_batch_size=4, max_queue=6) as handler:
+            script = Script(handler, engine)
+            for operation in operations:
+                await script.play(*operation)
+            engine.generator.gate.set()
+            answers = {i: await reader for i, reader in script.readers.items()}
+            await asyncio.gather(*script.drains)
+            outcomes = handler.stats()["requests"]
+        assert terminals == Counter(script.readers.keys())
+        assert all([is_terminal(e) for e in seen].index(True) == len(seen) - 1 for seen in answers.values())
+        assert sum(outcomes[k] for k in ("stop", "length", "cancelled", "failed")) == len(answers)
+        if engine.scheduler.schedule_error is None:
+            assert_nothing_left(handler, engine)
+        assert len(handler._channels) == len(handler._results) == len(handler._processing._cancelled) == 0
+
+    with patch.object(Channel, "put", counting_put):
+        run(test)

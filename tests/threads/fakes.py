@@ -1,0 +1,216 @@
+"""An engine without a model: each request's message text *is* its answer, one token a character.
+
+Some characters misbehave: ``!`` is the end-of-sequence token, ``#`` makes the step raise, ``~`` makes
+the output pipeline raise, and a message that starts with ``@`` or ``%`` is refused by the reader (with
+an ApiError or with an unexpected exception).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.config import EngineConfig, ServerConfig
+from api.engine.sequence import Sequence
+from api.errors import ContextLengthError, ServerSideError
+from api.threads.contracts import NoStats
+from api.types import (
+    FinishReason,
+    GenerationRequest,
+    OutputPipeline,
+    SampledToken,
+    SamplingParams,
+    Slot,
+    Span,
+    StepOutput,
+    StepPlan,
+)
+
+EOS = ord("!")
+GREEDY = SamplingParams(temperature=0.0)
+
+
+class FakePipeline:
+    """Streams characters; keeps the last one back while it may begin a stop string."""
+
+    def __init__(self, stop: tuple[str, ...] = ()) -> None:
+        self._stop = stop
+        self._held = ""
+        self.is_stopped = False
+
+    def feed(self, token_id: int) -> str:
+        if token_id == ord("~"):
+            raise RuntimeError("pipeline broke")
+        self._held += chr(token_id)
+        for stop in self._stop:
+            if stop in self._held:
+                self.is_stopped = True
+                return self._take(self._held.index(stop))
+        return self._take(max(0, len(self._held) - max((len(s) - 1 for s in self._stop), default=0)))
+
+    def flush(self) -> str:
+        return self._take(len(self._held))
+
+    def _take(self, length: int) -> str:
+        text, self._held = self._held[:length], self._held[length:]
+        return text
+
+
+class FakePromptReader:
+    def __init__(self, scripts: dict[int, str]) -> None:
+        self._scripts = scripts
+        self._ids = itertools.count()
+        self.read_ids: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def read(self, request: GenerationRequest) -> tuple[Sequence, OutputPipeline]:
+        self.gate.wait(5)
+        self.read_ids.append(request.request_id)
+        text = request.messages[0]["content"]
+        if text.startswith("@"):
+            raise ContextLengthError("too long")
+        if text.startswith("%"):
+            raise RuntimeError("template broke")
+        sequence_id = next(self._ids)
+        self._scripts[sequence_id] = text
+        sequence = Sequence(
+            sequence_id=sequence_id,
+            request_id=request.request_id,
+            token_ids=[1, 2, 3],
+            num_prompt_tokens=3,
+            max_tokens=request.max_tokens or 100,
+            sampling=request.sampling,
+            eos_token_ids=frozenset({EOS}),
+        )
+        return sequence, FakePipeline(request.stop)
+
+
+@dataclass
+class FakeScheduler:
+    """Everybody runs at once; after a step that raised, each of its sequences runs alone."""
+
+    running: dict[int, Sequence] = field(default_factory=dict)
+    suspects: set[int] = field(default_factory=set)
+    planned: tuple[int, ...] = ()
+    cancelled_ids: list[str] = field(default_factory=list)
+    schedule_error: BaseException | None = None
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.running)
+
+    def add(self, sequence: Sequence) -> None:
+        self.running[sequence.sequence_id] = sequence
+
+    def cancel(self, request_id: str) -> list[StepOutput]:
+        self.cancelled_ids.append(request_id)
+        found = [i for i, sequence in self.running.items() if sequence.request_id == request_id]
+        for sequence_id in found:
+            self._drop(sequence_id)
+        return [StepOutput(request_id, finish_reason=FinishReason.CANCELLED) for _ in found]
+
+    def schedule(self) -> StepPlan:
+        if self.schedule_error is not None:
+            raise self.schedule_error
+        self.planned = (min(self.suspects),) if self.suspects else tuple(self.running)
+        return StepPlan(spans=tuple(_span(self.running[i]) for i in self.planned))
+
+    def update(self, sampled: list[SampledToken]) -> list[StepOutput]:
+        self.suspects -= set(self.planned)
+        return [self._append(token) for token in sampled]
+
+    def recover(self, error: Exception) -> list[StepOutput]:
+        if len(self.planned) > 1:
+            self.suspects |= set(self.planned)
+            return []
+        request_id = self.running[self.planned[0]].request_id
+        self._drop(self.planned[0])
+        return [StepOutput(request_id, error=ServerSideError("the step failed"))]
+
+    def stats(self) -> NoStats:
+        used_bytes = 10 * len(self.running)
+        return NoStats(len(self.running), 0, used_bytes, used_bytes, 1000, 0)
+
+    def _append(self, token: SampledToken) -> StepOutput:
+        sequence = self.running[token.sequence_id]
+        sequence.token_ids.append(token.token_id)
+        is_text = token.token_id not in sequence.eos_token_ids
+        reason = FinishReason.STOP if not is_text else None
+        if reason is None and sequence.is_exhausted:
+            reason = FinishReason.LENGTH
+        if reason is not None:
+            self._drop(token.sequence_id)
+        return StepOutput(sequence.request_id, token.token_id, is_text, reason)
+
+    def _drop(self, sequence_id: int) -> None:
+        del self.running[sequence_id]
+        self.suspects.discard(sequence_id)
+
+
+def _span(sequence: Sequence) -> Span:
+    num_sampled = sequence.num_sampled
+    token_ids = tuple(sequence.token_ids[-1:]) if num_sampled else tuple(sequence.token_ids)
+    return Span(sequence.sequence_id, Slot(256, 0), 0, token_ids, True, num_sampled, sequence.sampling)
+
+
+class FakeGenerator:
+    """Reads the answers from the scripts; past a script's end it answers with end-of-sequence."""
+
+    def __init__(self, scripts: dict[int, str]) -> None:
+        self._scripts = scripts
+        self.num_resets = 0
+        self.batch_sizes: list[int] = []
+        self.gate = threading.Event()  # cleared: the step hangs
+        self.gate.set()
+
+    def step(self, plan: StepPlan) -> list[SampledToken]:
+        self.gate.wait(5)
+        self.batch_sizes.append(len(plan.spans))
+        return [SampledToken(span.sequence_id, self._next(span)) for span in plan.spans]
+
+    def reset(self) -> None:
+        self.num_resets += 1
+
+    def _next(self, span: Span) -> int:
+        rest = self._scripts[span.sequence_id][span.sample_index :]
+        if rest.startswith("#"):
+            raise RuntimeError("the device broke")
+        return ord(rest[0]) if rest else EOS
+
+
+@dataclass
+class FakeEngine:
+    scheduler: FakeScheduler
+    generator: FakeGenerator
+    prompt_reader: FakePromptReader
+    model_names: tuple[str, ...] = ("folder/tiny", "tiny")
+    context_length: int = 128
+    describe: dict[str, Any] = field(default_factory=lambda: {"parameters": 1})
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.scheduler.running and not self.scheduler.suspects
+
+
+def create_engine() -> FakeEngine:
+    scripts: dict[int, str] = {}
+    return FakeEngine(FakeScheduler(), FakeGenerator(scripts), FakePromptReader(scripts))
+
+
+def create_load(engine: FakeEngine) -> Callable[[ServerConfig, Callable[[str], None]], FakeEngine]:
+    return lambda config, report: engine
+
+
+def create_config(max_batch_size: int = 32, max_queue: int = 256, **settings: Any) -> ServerConfig:
+    return ServerConfig(EngineConfig(max_batch_size=max_batch_size), max_queue=max_queue, **settings)
+
+
+def create_request(
+    request_id: str, text: str = "hello!", max_tokens: int | None = None, stop: tuple[str, ...] = ()
+) -> GenerationRequest:
+    messages = ({"role": "user", "content": text},)
+    return GenerationRequest(request_id, messages, GREEDY, max_tokens=max_tokens, stop=stop)
