@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from api.engine.model_loader.blas import preload_blas
@@ -136,7 +137,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@cache
 def openblas_environment() -> dict[str, str]:
-    """The environment with OpenBLAS preloaded, so that both servers compute with the same library."""
-    path = preload_blas().library
-    return {**os.environ, **({"LD_PRELOAD": path} if path else {}), "PYTHONUNBUFFERED": "1"}
+    """The environment with OpenBLAS preloaded, so that both servers compute with the same library.
+
+    Puts it in place for this process too. Raises RuntimeError when mlx was imported before the first call.
+    """
+    blas = preload_blas()
+    if blas.is_too_late:
+        raise RuntimeError(blas.line)
+    return {**os.environ, **({"LD_PRELOAD": blas.library} if blas.library else {}), "PYTHONUNBUFFERED": "1"}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 TOKENIZER_FILES = (
     "tokenizer*.json",
     "special_tokens_map.json",
@@ -19,9 +22,8 @@ COMPLETE = "complete"  # written last: a folder without it is an interrupted exp
 def float32_folder(model: str | None, target: Path) -> Path:
     """Exports ``model`` (None: the embedded default) to ``target`` once and returns ``target``."""
     if not (target / COMPLETE).exists():
-        target.mkdir(parents=True, exist_ok=True)
-        _export(model, target)
-        (target / COMPLETE).touch()
+        command = [sys.executable, "-m", "benchmarks.weights", str(target), *([model] if model else [])]
+        subprocess.run(command, cwd=ROOT, check=True)  # its own process: the caller stays small
     return target
 
 
@@ -31,6 +33,7 @@ def default_target(model: str | None) -> Path:
 
 
 def _export(model: str | None, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
     from api.engine.model_loader.blas import preload_blas
 
     preload_blas()  # before mlx is imported
@@ -49,6 +52,7 @@ def _export(model: str | None, target: Path) -> None:
     mx.save_safetensors(str(target / "model.safetensors"), dict(tree_flatten(parameters)), {"format": "mlx"})
     _write_config(loaded.config, target)
     _copy_tokenizer(loaded.folder, target)
+    (target / COMPLETE).touch()
 
 
 def _write_config(config: dict[str, object], target: Path) -> None:
@@ -61,3 +65,7 @@ def _copy_tokenizer(source: Path, target: Path) -> None:
     for pattern in TOKENIZER_FILES:
         for path in source.glob(pattern):
             shutil.copy(path, target / path.name)
+
+
+if __name__ == "__main__":
+    _export(sys.argv[2] if len(sys.argv) > 2 else None, Path(sys.argv[1]))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import patch
@@ -14,12 +14,20 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from api.errors import NotServingError, QueueFullError, ServerSideError, StartupError
 from api.server_handler import Channel, ServerHandler
 from api.threads.channel import is_terminal
 from api.types import Accepted, Failed, Finished, FinishReason, TextDelta, TextEvent, Usage
 from tests.threads.fakes import FakeEngine, create_config, create_engine, create_load, create_request
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    """Printing the tracebacks that are provoked here would take most of the time."""
+    with capture_logs():
+        yield
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -30,7 +38,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def serving(engine: FakeEngine, **settings: Any):
+async def serving(engine: FakeEngine, **settings: Any) -> AsyncIterator[ServerHandler]:
     handler = ServerHandler(create_config(**settings), create_load(engine))
     handler.start()
     await handler.wait_loaded()

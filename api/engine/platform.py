@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import mlx.core as mx
 
 from api.engine import cpu_functions
-
-GIB = 1024**3
-
 
 def exp_nonpositive(x: mx.array) -> mx.array:
     """``exp(x)`` for ``x <= 0``, by MLX's own kernel."""
@@ -31,6 +25,7 @@ class Platform:
     dispatches_ahead: bool  # hand step N+1 to the device before step N's tokens are read
     exp: Callable[[mx.array], mx.array]  # for x <= 0
     swiglu: Callable[[mx.array, mx.array], mx.array] | None  # given to the models instead of their own
+    buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
 
 
 def detect_platform() -> Platform:
@@ -39,32 +34,35 @@ def detect_platform() -> Platform:
     On the CPU backend a buffer that a dispatched step still reads is not donated, so a step handed
     over early would copy KV; there the next step's graph is built ahead and dispatched after the read.
     """
-    if mx.default_device() == mx.Device(mx.cpu):
+    if mx.default_device() == mx.cpu:
         # Compiled kernels need a C++ compiler on the user's machine, and call the scalar exp.
         mx.disable_compile()
-        return Platform("cpu", True, 256, 64, False, cpu_functions.exp_nonpositive, cpu_functions.swiglu)
-    name = "metal" if mx.metal.is_available() else "cuda"
-    return Platform(name, False, 2048, 256, True, exp_nonpositive, None)
+        return Platform(
+            name="cpu",
+            is_cpu=True,
+            max_step_tokens=256,
+            first_chunk_tokens=64,
+            dispatches_ahead=False,
+            exp=cpu_functions.exp_nonpositive,
+            swiglu=cpu_functions.swiglu,
+            buffer_cache_bytes=256 * 1024**2,
+        )
+    return Platform(
+        name="metal" if mx.metal.is_available() else "cuda",
+        is_cpu=False,
+        max_step_tokens=2048,
+        first_chunk_tokens=256,
+        dispatches_ahead=True,
+        exp=exp_nonpositive,
+        swiglu=None,
+        buffer_cache_bytes=1024**3,
+    )
 
 
-def available_memory_bytes() -> int:
-    """Bytes that this process may still take without swapping: the device's limit or the free memory."""
-    if mx.default_device() != mx.Device(mx.cpu):
-        return _device_limit_bytes() - mx.get_active_memory()
-    return _free_host_memory_bytes()
-
-
-def _device_limit_bytes() -> int:
-    info = mx.device_info()
-    for key in ("max_recommended_working_set_size", "total_memory", "memory_size"):
-        if key in info:
-            return int(info[key])
-    return _free_host_memory_bytes()
-
-
-def _free_host_memory_bytes() -> int:
-    if sys.platform == "linux":
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+def prepare_device(platform: Platform) -> None:
+    """Process-wide settings of MLX: bounded buffer cache, and on Metal weights that stay wired."""
+    mx.set_cache_limit(platform.buffer_cache_bytes)
+    if platform.name == "metal":
+        limit = mx.device_info().get("max_recommended_working_set_size")
+        if limit:
+            mx.set_wired_limit(int(limit))

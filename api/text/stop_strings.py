@@ -14,10 +14,10 @@ class _Matcher:
         self.num_matched = 0  # length of the longest end of the text that begins the stop string
 
     def advance(self, char: str) -> bool:
-        """Takes one character; True when it completes the stop string."""
+        """Takes one character; True when it completes the stop string, after which none matters."""
         matched = _extend(self._stop, self._fallback, self.num_matched, char)
         is_complete = matched == len(self._stop)
-        self.num_matched = self._fallback[matched - 1] if is_complete else matched
+        self.num_matched = 0 if is_complete else matched
         return is_complete
 
     @property

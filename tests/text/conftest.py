@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer as RawTokenizer
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from api.text.tokenizer import Tokenizer, load_tokenizer
 
@@ -40,12 +40,12 @@ def byte_level() -> RawTokenizer:
     return raw
 
 
-def sentencepiece(*, strips_space: bool = True) -> RawTokenizer:
+def sentencepiece(sentences: list[str] = SENTENCES, *, strips_space: bool = True) -> RawTokenizer:
     """Llama-2's make: no words, "\u2581" for spaces, bytes for what the vocabulary lacks."""
     normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
     trained = RawTokenizer(models.BPE())
     trained.normalizer = normalizer
-    trained.train_from_iterator(SENTENCES, trainers.BpeTrainer(vocab_size=120, show_progress=False))
+    trained.train_from_iterator(sentences, trainers.BpeTrainer(vocab_size=120, show_progress=False))
     model = json.loads(trained.to_str())["model"]
     names = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\ufffd", "\u2581\u2581"]
     names += [name for name in model["vocab"] if name not in names]
@@ -58,10 +58,10 @@ def sentencepiece(*, strips_space: bool = True) -> RawTokenizer:
     return raw
 
 
-def wordpiece() -> RawTokenizer:
+def wordpiece(*, cleanup: bool = False) -> RawTokenizer:
     raw = RawTokenizer(models.WordPiece(unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    raw.decoder = decoders.WordPiece(cleanup=True)
+    raw.decoder = decoders.WordPiece(cleanup=cleanup)
     trainer = trainers.WordPieceTrainer(vocab_size=150, special_tokens=["[UNK]"], show_progress=False)
     raw.train_from_iterator(SENTENCES, trainer)
     return raw
@@ -89,7 +89,9 @@ KINDS: dict[str, Callable[[], RawTokenizer]] = {
     "byte_level": byte_level,
     "sentencepiece": sentencepiece,
     "sentencepiece_keeping_space": lambda: sentencepiece(strips_space=False),
+    "sentencepiece_without_latin": lambda: sentencepiece(["\u4f60\u597d \u4e16\u754c \u4f60\u597d"]),
     "wordpiece": wordpiece,
+    "wordpiece_cleaning_up": lambda: wordpiece(cleanup=True),
     "metaspace": metaspace,
     "word_suffix": word_suffix,
 }
@@ -98,6 +100,8 @@ KINDS: dict[str, Callable[[], RawTokenizer]] = {
 def write_folder(folder: Path, raw: RawTokenizer, chat_template: str | None = TEMPLATE) -> Path:
     raw.add_special_tokens(SPECIAL_TOKENS)
     raw.add_tokens(["<think>"])
+    begin = ("<|begin|>", raw.token_to_id("<|begin|>"))
+    raw.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[begin])
     raw.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

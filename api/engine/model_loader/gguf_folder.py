@@ -32,7 +32,8 @@ def prepare_gguf_folder(path: Path, report: Callable[[str], None]) -> Path:
     target = cache_folder() / "gguf" / f"{path.stem}-{_identity(path)}"
     if not target.is_dir():
         _write(header, target)
-        report(f"Converted the tokenizer of {path.name} ({time.monotonic() - started:.1f} s), kept in {target}")
+        seconds = time.monotonic() - started
+        report(f"Converted the tokenizer of {path.name} ({seconds:.1f} s), kept in {target}")
     return target
 
 

@@ -119,8 +119,8 @@ def _sentencepiece(metadata: dict[str, Any]) -> Tokenizer:
     unknown = metadata["tokenizer.ggml.tokens"][metadata.get("tokenizer.ggml.unknown_token_id", 0)]
     merges = merges_from_scores(vocabulary, scores)
     tokenizer = Tokenizer(BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
-    blanks = [normalizers.Replace(" ", _SPACE)]
-    steps = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    blanks: list[normalizers.Normalizer] = [normalizers.Replace(" ", _SPACE)]
+    steps: list[decoders.Decoder] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if metadata.get("tokenizer.ggml.add_space_prefix", True):
         blanks.insert(0, normalizers.Prepend(_SPACE))
         steps.append(decoders.Strip(" ", 1, 0))
@@ -142,15 +142,17 @@ def merges_from_scores(vocabulary: dict[str, int], scores: list[float]) -> list[
 def _add_special_tokens(tokenizer: Tokenizer, metadata: dict[str, Any]) -> None:
     types = metadata.get("tokenizer.ggml.token_type", [])
     typed = list(zip(metadata["tokenizer.ggml.tokens"], types, strict=False))
-    control = [AddedToken(token, normalized=False, special=True) for token, kind in typed if kind == _CONTROL]
-    own = [AddedToken(token, normalized=False, special=False) for token, kind in typed if kind == _USER_DEFINED]
-    tokenizer.add_special_tokens(control)
-    tokenizer.add_tokens(own)
+    for wanted, is_special in ((_CONTROL, True), (_USER_DEFINED, False)):
+        tokens = [
+            AddedToken(token, normalized=False, special=is_special) for token, kind in typed if kind == wanted
+        ]
+        (tokenizer.add_special_tokens if is_special else tokenizer.add_tokens)(tokens)
 
 
 def _add_bos(tokenizer: Tokenizer, metadata: dict[str, Any]) -> None:
     """Lets encoding with special tokens begin with bos, where the file asks for it."""
-    by_default = metadata["tokenizer.ggml.model"] == "llama" or metadata.get("tokenizer.ggml.pre") == "llama-bpe"
+    kinds = (metadata["tokenizer.ggml.model"], metadata.get("tokenizer.ggml.pre"))
+    by_default = kinds[0] == "llama" or kinds[1] == "llama-bpe"
     token_id = metadata.get("tokenizer.ggml.bos_token_id")
     if token_id is None or not metadata.get("tokenizer.ggml.add_bos_token", by_default):
         return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ from api.engine.model_loader.safetensors_check import check_safetensors
 from api.errors import StartupError
 
 DEFAULT_CONTEXT_TOKENS = 4096
-_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length", "n_ctx")
+_CONTEXT_KEYS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_sequence_length",
+    "max_seq_len",
+    "seq_length",
+    "n_ctx",
+)
 _NESTED_KEYS = ("text_config", "llm_config", "language_config")
 _HALF_KINDS = (("bfloat16", mx.bfloat16), ("float16", mx.float16))
 _FLOAT32_BYTES = 4
@@ -140,13 +148,15 @@ def _check_fits(num_bytes: int, label: str) -> None:
     free = free_bytes()
     if free is not None and num_bytes > free:
         raise StartupError(
-            f"too little memory for {label}: its weights take {gigabytes(num_bytes)}, {gigabytes(free)} are free"
+            f"too little memory for {label}: its weights take {gigabytes(num_bytes)}, "
+            f"{gigabytes(free)} are free"
         )
 
 
 def _precision(model: nn.Module) -> str:
     """The narrowest kind of weight in the model, for a person: "4-bit", "bfloat16", "float32"."""
-    bits = [module.bits for _, module in model.named_modules() if "scales" in module and hasattr(module, "bits")]
+    packed = [module for _, module in model.named_modules() if "scales" in module]
+    bits = [module.bits for module in packed if hasattr(module, "bits")]
     if bits:
         return f"{min(bits)}-bit"
     kinds = {array.dtype for _, array in tree_flatten(model.parameters())}
@@ -161,7 +171,7 @@ def _eos_token_ids(config: dict[str, Any]) -> frozenset[int]:
 
 def _fingerprint(config: dict[str, Any], weight_files: list[Path]) -> str:
     sizes = [(file.name, file.stat().st_size) for file in weight_files]
-    text = repr((sorted(config.items(), key=lambda item: item[0]), sizes, mx.__version__))
+    text = repr((sorted(config.items(), key=lambda item: item[0]), sizes, metadata.version("mlx")))
     return "fp_" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -1,0 +1,127 @@
+"""Puts a server's engine together from its parts. Runs on the batch thread, which then owns all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from api.config import EngineConfig, ServerConfig
+from api.engine.forward.choose import ChosenForward, choose_forward
+from api.engine.kv_slots import SlotPool
+from api.engine.model_loader.load import LoadedModel, load_model
+from api.engine.model_loader.locate import locate_model
+from api.engine.model_loader.memory import free_bytes, gigabytes
+from api.engine.model_package import class_finder, load_model_package
+from api.engine.platform import Platform, detect_platform, prepare_device
+from api.engine.sampler import Sampler
+from api.engine.scheduler import Scheduler
+from api.engine.step_budget import StepBudget
+from api.errors import StartupError
+from api.generator import BatchGenerator
+from api.prompt_reader import PromptReader
+from api.text.tokenizer import load_tokenizer
+
+Report = Callable[[str], None]
+
+# What stays free for activations, the buffer cache and everybody else on the machine.
+_MARGIN_SHARE = 0.15
+_SMALLEST_MARGIN_BYTES = 1024**3
+_FALLBACK_VOCAB_SIZE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEngine:
+    """All that a loaded model gives to the threads."""
+
+    scheduler: Scheduler
+    generator: BatchGenerator
+    prompt_reader: PromptReader
+    model_names: tuple[str, ...]
+    context_length: int
+    describe: dict[str, Any]  # what /stats says about the model
+
+
+def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
+    """Locates, loads and checks the model; ``report`` gets a line for each step a person waits for.
+
+    Raises StartupError with one clear line for everything that can be wrong with a model.
+    """
+    platform = detect_platform()
+    prepare_device(platform)
+    files = locate_model(config.engine.model, report)
+    find_classes = class_finder(load_model_package(platform.swiglu))
+    loaded = load_model(files, config.engine, find_classes, report)
+    tokenizer = load_tokenizer(
+        loaded.folder,
+        eos_token_ids=loaded.eos_token_ids,
+        trust_remote_code=config.engine.trust_remote_code,
+    )
+    chosen = choose_forward(loaded.model, platform, _vocab_size(loaded), config.engine.forward, report)
+    slots = _slot_pool(config, loaded, chosen, report)
+    return LoadedEngine(
+        scheduler=Scheduler(slots, _step_budget(config.engine, platform), config.engine.max_batch_size),
+        generator=BatchGenerator(chosen.forward, Sampler(platform), platform),
+        prompt_reader=PromptReader(
+            tokenizer,
+            context_length=loaded.context_length,
+            memory_tokens=slots.max_sequence_tokens,
+            default_max_tokens=config.default_max_tokens,
+        ),
+        model_names=files.names,
+        context_length=loaded.context_length,
+        describe=_describe(loaded, chosen, platform),
+    )
+
+
+def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
+    return StepBudget(
+        stall_seconds=config.step_stall_ms / 1000,
+        max_step_tokens=config.max_step_tokens or platform.max_step_tokens,
+        first_chunk_tokens=platform.first_chunk_tokens,
+    )
+
+
+def _slot_pool(config: ServerConfig, loaded: LoadedModel, chosen: ChosenForward, report: Report) -> SlotPool:
+    budget_bytes = config.engine.kv_memory_bytes or _free_budget_bytes() // config.workers
+    try:
+        slots = SlotPool(
+            context_length=loaded.context_length,
+            bytes_per_token=chosen.bytes_per_token,
+            budget_bytes=budget_bytes,
+        )
+    except ValueError as error:
+        raise StartupError(f"too little memory for the KV of even one token: {error}") from error
+    num_tokens = budget_bytes // chosen.bytes_per_token
+    report(
+        f"KV memory: up to {gigabytes(budget_bytes)}, {num_tokens:,} tokens of {chosen.bytes_per_token:,} "
+        f"bytes; context {loaded.context_length:,} tokens"
+    )
+    return slots
+
+
+def _free_budget_bytes() -> int:
+    free = free_bytes() or 0
+    if mx.default_device() != mx.cpu:
+        free -= mx.get_active_memory()
+    return max(0, free - max(_SMALLEST_MARGIN_BYTES, int(free * _MARGIN_SHARE)))
+
+
+def _vocab_size(loaded: LoadedModel) -> int:
+    """The ids that the self-check may use; any safe bound will do."""
+    nested = loaded.config.get("text_config") or {}
+    size = loaded.config.get("vocab_size", nested.get("vocab_size"))
+    return size if isinstance(size, int) and size > 0 else _FALLBACK_VOCAB_SIZE
+
+
+def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) -> dict[str, Any]:
+    return {
+        "device": platform.name,
+        "forward": chosen.forward.name,
+        "num_parameters": loaded.num_parameters,
+        "weight_bytes": loaded.weight_bytes,
+        "kv_bytes_per_token": chosen.bytes_per_token,
+        "fingerprint": loaded.fingerprint,
+    }

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from api.observability.logging import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_json_lines_from_both_kinds_of_loggers(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(verbose=False, log_format="json")
+    structlog.get_logger("ours").info("request finished", request_id="a", ttft_seconds=0.5)
+    logging.getLogger("uvicorn.error").warning("listening on %s", 8000)
+    ours, theirs = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (ours["event"], ours["request_id"], ours["ttft_seconds"]) == ("request finished", "a", 0.5)
+    assert (theirs["event"], theirs["level"]) == ("listening on 8000", "warning")
+    assert "timestamp" in ours
+    assert "timestamp" in theirs
+
+
+def test_text_has_no_colours_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(verbose=False, log_format="text")
+    structlog.get_logger("ours").info("model loaded", gib=3)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "model loaded" in line
+    assert "gib=3" in line
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(("verbose", "expected"), [(False, ["b"]), (True, ["a", "b"])])
+def test_debug_only_when_verbose(
+    verbose: bool, expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(verbose, "json")
+    structlog.get_logger("ours").debug("a")
+    structlog.get_logger("ours").info("b")
+    logging.getLogger("asyncio").debug("noise")
+    logging.getLogger("httpcore.connection").debug("noise")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == expected
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_tracebacks_are_shown_without_locals(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(False, log_format)  # type: ignore[arg-type]
+    secret = "a whole " + "prompt"
+    try:
+        raise ValueError("broken")
+    except ValueError as error:
+        structlog.get_logger("ours").error("step failed", exc_info=error)
+    output = capsys.readouterr().err
+    assert "ValueError: broken" in output
+    assert "Traceback" in output
+    assert secret not in output
+
+
+def test_configuring_twice_does_not_double_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    library = logging.getLogger("huggingface_hub")
+    library.addHandler(logging.StreamHandler())
+    configure_logging(False, "text")
+    configure_logging(False, "json")
+    library.warning("once")
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,89 @@
+import argparse
+
+import pytest
+
+from api.config import EngineConfig, ServerConfig, parse_args, parse_size
+
+
+def test_no_arguments_are_the_defaults() -> None:
+    assert parse_args([]) == ServerConfig()
+
+
+def test_every_option_reaches_its_field() -> None:
+    words = (
+        "MODEL --host 127.0.0.1 --port 9 --workers 2 --reload --verbose --log-format json "
+        "--served-model-name a b --served-model-name c --accept-any-model --max-queue 0 --max-tokens 11 "
+        "--max-body 1KB --request-timeout 1.5 --stall-timeout 2 --drain-seconds 0 --keep-alive-seconds 3 "
+        "--max-batch-size 4 --max-context 512 --step-stall-ms 50 --max-step-tokens 64 --kv-memory 24MB "
+        "--cpu-weights keep --forward padded --trust-remote-code"
+    )
+    engine = EngineConfig("MODEL", 4, 512, 50.0, 64, 24_000_000, "keep", "padded", True)
+    assert parse_args(words.split()) == ServerConfig(
+        engine=engine,
+        host="127.0.0.1",
+        port=9,
+        workers=2,
+        reload=True,
+        verbose=True,
+        log_format="json",
+        served_model_names=("a", "b", "c"),
+        accept_any_model=True,
+        max_queue=0,
+        default_max_tokens=11,
+        max_body_bytes=1000,
+        request_timeout_seconds=1.5,
+        stall_timeout_seconds=2.0,
+        drain_seconds=0.0,
+        keep_alive_seconds=3.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--port 65536",
+        "--port -1",
+        "--port x",
+        "--workers 0",
+        "--max-batch-size 0",
+        "--max-tokens 1.5",
+        "--kv-memory lots",
+        "--max-body 0",
+        "--request-timeout nan",
+        "--drain-seconds inf",
+        "--keep-alive-seconds 0",
+        "--forward magic",
+        "--log-format xml",
+        "--nonsense",
+        "model another",
+    ],
+)
+def test_wrong_values_end_with_code_2_and_one_line(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_args(words.split())
+    assert caught.value.code == 2
+    usage, message = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage:")
+    assert message.startswith("app.py: error:")
+
+
+@pytest.mark.parametrize(
+    ("text", "num_bytes"),
+    [
+        ("1000", 1000),
+        ("24MB", 24_000_000),
+        ("8GB", 8_000_000_000),
+        ("8 gb", 8_000_000_000),
+        ("1.5GiB", 1_610_612_736),
+        ("2K", 2000),
+        ("1TiB", 1024**4),
+    ],
+)
+def test_sizes(text: str, num_bytes: int) -> None:
+    assert parse_size(text) == num_bytes
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1MB", "1.MB", "1 B B", "1iB", "0.1", "1e9"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        parse_size(text)

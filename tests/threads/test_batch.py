@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from api.engine.sequence import Sequence
+from api.errors import OutOfMemoryError
+from api.observability.metrics import Metrics
+from api.threads.batch import BatchThread
+from api.types import Cancel, FinishReason, StepOutput
+from tests.threads.fakes import GREEDY, FakeScheduler, create_engine, create_request
+
+
+class Stage:
+    """The thread's body in the test's own thread; it ends where the inbox's messages end."""
+
+    def __init__(self) -> None:
+        self.engine = create_engine()
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self.results: SimpleQueue[Any] = SimpleQueue()
+        self.metrics = Metrics()
+        loaded: Future[Any] = Future()
+        self.thread = BatchThread(lambda: self.engine, loaded, self.inbox, self.results, self.metrics)
+
+    def read(self, request_id: str, text: str) -> Sequence:
+        return self.engine.prompt_reader.read(create_request(request_id, text))[0]
+
+    def outputs(self) -> list[StepOutput]:
+        messages = [self.results.get() for _ in range(self.results.qsize())]
+        assert all(message.outputs for message in messages)  # no empty message wakes anybody
+        return [output for message in messages for output in message.outputs]
+
+
+class EndingScheduler(FakeScheduler):
+    """Ends the thread when its last sequence leaves."""
+
+    def __init__(self, inbox: SimpleQueue[Any]) -> None:
+        super().__init__()
+        self._inbox = inbox
+
+    def _drop(self, sequence_id: int) -> None:
+        super()._drop(sequence_id)
+        if not self.running:
+            self._inbox.put(None)
+
+
+def create_ending_stage() -> Stage:
+    stage = Stage()
+    stage.engine.scheduler = EndingScheduler(stage.inbox)
+    return stage
+
+
+def test_steps_until_the_work_is_done() -> None:
+    stage = create_ending_stage()
+    stage.inbox.put(stage.read("a", "ab!"))
+    stage.thread.run()
+    assert [output.token_id for output in stage.outputs()] == [ord(c) for c in "ab!"]
+    assert stage.thread.stats.num_running == 0
+    tokens = stage.metrics.snapshot()["tokens"]
+    assert (tokens["prompt_total"], tokens["output_total"]) == (3, 3)
+
+
+def test_takes_all_messages_before_a_step() -> None:
+    stage = create_ending_stage()
+    for request_id in "abc":
+        stage.inbox.put(stage.read(request_id, "x!"))
+    stage.inbox.put(Cancel("b"))
+    stage.thread.run()
+    assert stage.engine.generator.batch_sizes == [2, 2]
+    assert StepOutput("b", finish_reason=FinishReason.CANCELLED) in stage.outputs()
+
+
+def test_a_sequence_that_can_never_run_fails_alone() -> None:
+    stage = Stage()
+    error = OutOfMemoryError("too large")
+
+    def add(sequence: Sequence) -> None:
+        raise error
+
+    stage.engine.scheduler.add = add  # type: ignore[method-assign]
+    stage.inbox.put(Sequence(0, "a", [1], 1, 1, GREEDY))
+    stage.inbox.put(None)
+    stage.thread.run()
+    assert stage.outputs() == [StepOutput("a", error=error)]
+
+
+def test_a_step_that_raises_is_recovered() -> None:
+    stage = create_ending_stage()
+    stage.inbox.put(stage.read("bad", "#"))
+    stage.inbox.put(stage.read("good", "x!"))
+    stage.thread.run()
+    last = {output.request_id: output for output in stage.outputs()}
+    assert last["bad"].error is not None
+    assert last["good"].finish_reason is FinishReason.STOP
+    assert stage.engine.generator.num_resets == 2
+
+
+def test_a_broken_scheduler_ends_the_thread() -> None:
+    stage = Stage()
+    stage.engine.scheduler.schedule_error = RuntimeError("broken")
+    stage.inbox.put(stage.read("a", "x!"))
+    with pytest.raises(RuntimeError, match="broken"):
+        stage.thread.run()
+
+
+def test_the_end_comes_even_with_work_left() -> None:
+    stage = Stage()
+    stage.inbox.put(stage.read("a", "x" * 50))
+    stage.inbox.put(None)
+    stage.thread.run()
+    assert stage.outputs() == []

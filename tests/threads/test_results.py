@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from api.errors import InvalidRequestError, ServerSideError
+from api.observability.metrics import Metrics
+from api.threads.results import ResultsThread
+from api.types import (
+    Accepted,
+    Cancel,
+    Failed,
+    Finished,
+    FinishReason,
+    Opened,
+    Rejected,
+    StepOutput,
+    StepOutputs,
+    TextDelta,
+    TextEvent,
+    Usage,
+)
+from tests.threads.fakes import EOS, FakePipeline
+
+
+class Stage:
+    """The thread's body, run to its end in the test's own thread."""
+
+    def __init__(self) -> None:
+        self.results: SimpleQueue[Any] = SimpleQueue()
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self.batches: list[list[TextEvent]] = []
+        self.metrics = Metrics()
+        self.thread = ResultsThread(self.results, self.inbox, self.batches.append, self.metrics)
+
+    def run(self, *messages: Any) -> list[TextEvent]:
+        for message in (*messages, None):
+            self.results.put(message)
+        self.thread.run()
+        assert all(self.batches)  # no empty wake-up
+        return [event for batch in self.batches for event in batch]
+
+    def to_batch(self) -> list[Any]:
+        return [self.inbox.get() for _ in range(self.inbox.qsize())]
+
+
+def opened(request_id: str = "a", stop: tuple[str, ...] = ()) -> Opened:
+    return Opened(request_id, FakePipeline(stop), 3, arrival_seconds=0.0)
+
+
+def token(text: str, request_id: str = "a", reason: FinishReason | None = None) -> StepOutput:
+    return StepOutput(request_id, ord(text), text != chr(EOS), reason)
+
+
+def steps(text: str) -> list[StepOutputs]:
+    return [StepOutputs([token(character)]) for character in text]
+
+
+def test_an_eos_token_counts_but_is_no_text() -> None:
+    stage = Stage()
+    events = stage.run(opened(), *steps("hi"), StepOutputs([token("!", reason=FinishReason.STOP)]))
+    finished = Finished("a", FinishReason.STOP, Usage(3, 3))
+    assert events == [Accepted("a", 3), TextDelta("a", "h"), TextDelta("a", "i"), finished]
+    assert len(stage.thread) == 0
+    assert stage.to_batch() == []
+
+
+def test_held_back_text_is_flushed_at_the_end() -> None:
+    last = StepOutputs([token("N", reason=FinishReason.LENGTH)])
+    events = Stage().run(opened(stop=("END",)), *steps("E"), last)
+    assert events[1:] == [TextDelta("a", "EN"), Finished("a", FinishReason.LENGTH, Usage(3, 2))]
+
+
+def test_a_stop_string_ends_the_request_and_the_rows_work() -> None:
+    stage = Stage()
+    events = stage.run(opened(stop=("END",)), *steps("xENDyz"))
+    assert events[1:] == [TextDelta("a", "x"), Finished("a", FinishReason.STOP, Usage(3, 4))]
+    assert stage.to_batch() == [Cancel("a")]
+
+
+def test_a_stop_string_in_the_last_token_needs_no_cancel() -> None:
+    stage = Stage()
+    last = StepOutputs([token("D", reason=FinishReason.LENGTH)])
+    events = stage.run(opened(stop=("END",)), *steps("EN"), last)
+    assert events[1:] == [Finished("a", FinishReason.STOP, Usage(3, 3))]
+    assert stage.to_batch() == []
+
+
+def test_all_events_of_a_message_go_together() -> None:
+    stage = Stage()
+    outputs = [token("x", "a"), token("y", "b"), token("z", "unknown")]
+    stage.run(opened("a"), opened("b"), StepOutputs(outputs))
+    assert stage.batches[-1] == [TextDelta("a", "x"), TextDelta("b", "y")]
+
+
+def test_late_outputs_are_dropped() -> None:
+    late = StepOutputs([StepOutput("a", finish_reason=FinishReason.CANCELLED)])
+    assert Stage().run(late, *steps("x")) == []
+
+
+@pytest.mark.parametrize("is_opened", [True, False])
+def test_a_cancel_ends_the_request_at_any_stage(is_opened: bool) -> None:
+    stage = Stage()
+    before = [opened(), *steps("xy")] if is_opened else []
+    usage = Usage(3, 2) if is_opened else Usage(0, 0)
+    events = stage.run(*before, Cancel("a"), *steps("z"))
+    assert events[-1] == Finished("a", FinishReason.CANCELLED, usage)
+    assert len(stage.thread) == 0
+
+
+def test_the_batchs_own_cancelled_output_ends_without_flushing() -> None:
+    cancelled = StepOutputs([StepOutput("a", finish_reason=FinishReason.CANCELLED)])
+    events = Stage().run(opened(stop=("END",)), *steps("E"), cancelled)
+    assert events[1:] == [Finished("a", FinishReason.CANCELLED, Usage(3, 1))]
+
+
+def test_rejected_and_failed_steps_become_failures() -> None:
+    refused, broken = InvalidRequestError("bad"), ServerSideError("broken")
+    events = Stage().run(Rejected("r", refused), opened(), StepOutputs([StepOutput("a", error=broken)]))
+    assert events == [Failed("r", refused), Accepted("a", 3), Failed("a", broken)]
+
+
+def test_a_broken_pipeline_fails_its_request_alone() -> None:
+    stage = Stage()
+    events = stage.run(opened("a"), opened("b"), StepOutputs([token("~", "a"), token("y", "b")]), *steps("x"))
+    failed, delta = events[2:]
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ServerSideError)
+    assert delta == TextDelta("b", "y")
+    assert stage.to_batch() == [Cancel("a")]
+
+
+def test_one_line_and_the_latencies_per_request() -> None:
+    stage = Stage()
+    with capture_logs() as lines:
+        stage.run(opened(), *steps("ab"), StepOutputs([token("!", reason=FinishReason.STOP)]))
+    (line,) = lines
+    assert (line["log_level"], line["request_id"], line["finish_reason"]) == ("info", "a", "stop")
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (3, 3)
+    assert line["ttft_seconds"] > 0
+    snapshot = stage.metrics.snapshot()
+    assert snapshot["time_to_first_token_seconds"]["count"] == 1
+    assert snapshot["inter_token_seconds"]["count"] == 2
