@@ -59,10 +59,13 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         eos_token_ids=loaded.eos_token_ids,
         trust_remote_code=config.engine.trust_remote_code,
     )
-    chosen = choose_forward(loaded.model, platform, _vocab_size(loaded), config.engine.forward, report)
+    budget = _step_budget(config.engine, platform)
+    chosen = choose_forward(
+        loaded.model, platform, _vocab_size(loaded), budget.max_step_tokens, config.engine.forward, report
+    )
     slots = _slot_pool(config, loaded, chosen, report)
     return LoadedEngine(
-        scheduler=Scheduler(slots, _step_budget(config.engine, platform), config.engine.max_batch_size),
+        scheduler=Scheduler(slots, budget, config.engine.max_batch_size),
         generator=BatchGenerator(chosen.forward, Sampler(platform), platform),
         prompt_reader=PromptReader(
             tokenizer,
@@ -89,15 +92,14 @@ def _slot_pool(config: ServerConfig, loaded: LoadedModel, chosen: ChosenForward,
     try:
         slots = SlotPool(
             context_length=loaded.context_length,
-            bytes_per_token=chosen.bytes_per_token,
+            slot_bytes=chosen.slot_bytes,
             budget_bytes=budget_bytes,
         )
     except ValueError as error:
         raise StartupError(f"too little memory for the KV of even one token: {error}") from error
-    num_tokens = budget_bytes // chosen.bytes_per_token
     report(
-        f"KV memory: up to {gigabytes(budget_bytes)}, {num_tokens:,} tokens of {chosen.bytes_per_token:,} "
-        f"bytes; context {loaded.context_length:,} tokens"
+        f"KV memory: up to {gigabytes(budget_bytes)}, {chosen.slot_bytes(1):,} bytes a token; "
+        f"context {loaded.context_length:,} tokens"
     )
     return slots
 
@@ -122,6 +124,6 @@ def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) ->
         "forward": chosen.forward.name,
         "num_parameters": loaded.num_parameters,
         "weight_bytes": loaded.weight_bytes,
-        "kv_bytes_per_token": chosen.bytes_per_token,
+        "kv_bytes_per_token": chosen.slot_bytes(1),
         "fingerprint": loaded.fingerprint,
     }

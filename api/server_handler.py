@@ -70,8 +70,7 @@ def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedE
     # Imported here, on the batch thread: whoever imports this module does not import mlx.
     from api.engine_assembly import load_engine
 
-    engine: LoadedEngine = load_engine(config, report)
-    return engine
+    return load_engine(config, report)
 
 
 class ServerHandler:

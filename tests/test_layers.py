@@ -20,6 +20,7 @@ LEVELS = {
     "api.threads": 4,
     "api.engine_assembly": 4,
     "api.generator": 3,
+    "api.prompt_reader": 3,
     "api.engine": 2,
     "api.text": 2,
     "api.schemas": 1,

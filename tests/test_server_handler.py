@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -169,12 +170,12 @@ def test_cancel_frees_the_row_and_ends_once() -> None:
             handler.cancel("a")
             handler.cancel("a")
             handler.cancel("unknown")
+            await until(lambda: not handler._inbox.empty())
             engine.generator.gate.set()
             events = await events_of(channel)
             await until(lambda: engine.is_empty)
-            assert len(engine.generator.batch_sizes) <= 2
-        assert [type(event) for event in events] == [Finished]
-        assert events[0].finish_reason is FinishReason.CANCELLED
+            assert engine.generator.batch_sizes == [1]
+        assert events == [Finished("a", FinishReason.CANCELLED, Usage(3, 0))]
         assert engine.scheduler.cancelled_ids == ["a"]
         assert_nothing_left(handler, engine)
 
@@ -319,17 +320,37 @@ def test_stalled_step_turns_the_server_dead() -> None:
     run(test)
 
 
-def test_idle_and_slow_but_moving_servers_are_no_stall() -> None:
-    engine = create_engine()
+def test_a_slow_server_that_moves_is_no_stall() -> None:
+    engine, clock = create_engine(), SimpleNamespace(now_seconds=0.0)
+    clock.monotonic = lambda: clock.now_seconds
+
+    def slow_step(timeout: float) -> None:
+        clock.now_seconds += 60.0
+        threading.Event().wait(0.001)  # lets the event loop look in between
 
     async def test() -> None:
-        async with serving(engine, stall_timeout_seconds=0.05) as handler:
-            channel = handler.submit(create_request("a", "x" * 100, max_tokens=100))
-            with patch.object(engine.generator.gate, "wait", lambda timeout: threading.Event().wait(0.002)):
-                assert len(text_of(await events_of(channel))) == 100
-            assert not handler._watchdog.is_armed
-            await asyncio.sleep(0.1)
+        async with serving(engine, stall_timeout_seconds=100.0) as handler:
+            with (
+                patch("api.threads.worker.time", clock),
+                patch.object(engine.generator.gate, "wait", slow_step),
+            ):
+                async for _ in handler.submit(create_request("a", "x" * 20)):
+                    handler._watchdog._check()
+            handler._watchdog.disarm()
+            assert clock.now_seconds >= 20 * 60.0
             assert handler.health.status == "ok"
+
+    run(test)
+
+
+def test_watches_only_while_requests_are_live() -> None:
+    async def test() -> None:
+        async with serving(create_engine()) as handler:
+            assert not handler._watchdog.is_armed
+            channel = handler.submit(create_request("a"))
+            assert handler._watchdog.is_armed
+            await events_of(channel)
+            assert not handler._watchdog.is_armed
 
     run(test)
 
@@ -344,7 +365,7 @@ def test_loading_refuses_then_serves() -> None:
 
     async def test() -> None:
         handler = ServerHandler(create_config(served_model_names=("gpt", "tiny")), load)
-        assert handler.health.status == "loading"
+        assert handler.stats()["status"] == "loading"
         handler.start()
         await until(lambda: handler.health.detail == "reading weights")
         with pytest.raises(NotServingError):
@@ -416,12 +437,12 @@ def test_one_wake_up_for_all_events_of_a_step() -> None:
         async with serving(engine) as handler:
             engine.generator.gate.clear()
             channels = [handler.submit(create_request(str(i), "abc!")) for i in range(8)]
-            await until(lambda: len(engine.prompt_reader.read_ids) == 8)
+            await until(lambda: len(handler._results) == 8)
             with patch.object(handler, "_call_soon", wraps=handler._call_soon) as wake_up:
                 engine.generator.gate.set()
                 for channel in channels:
                     await events_of(channel)
-            assert wake_up.call_count <= 2 + len(engine.generator.batch_sizes)
+            assert wake_up.call_count <= 1 + len(engine.generator.batch_sizes)
 
     run(test)
 

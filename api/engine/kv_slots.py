@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from api.types import Slot
@@ -56,13 +57,15 @@ class SlotPool:
     when another class needs the bytes or when ``shrink`` is called.
     """
 
-    def __init__(self, *, context_length: int, bytes_per_token: int, budget_bytes: int) -> None:
-        """Raises ValueError when the budget holds not even one token."""
-        self.bytes_per_token = bytes_per_token
+    def __init__(self, *, context_length: int, slot_bytes: Callable[[int], int], budget_bytes: int) -> None:
+        """``slot_bytes``: capacity in tokens -> bytes of a slot. Raises ValueError if not one token fits."""
         self.budget_bytes = budget_bytes
-        self.max_sequence_tokens = min(context_length, budget_bytes // bytes_per_token)
+        self._slot_bytes_of = slot_bytes
+        self.max_sequence_tokens = bisect.bisect_right(
+            range(1, context_length + 1), budget_bytes, key=slot_bytes
+        )
         if self.max_sequence_tokens < 1:
-            raise ValueError(f"{budget_bytes} bytes hold no token of {bytes_per_token} bytes")
+            raise ValueError(f"{budget_bytes} bytes hold no token of {slot_bytes(1)} bytes")
         self._classes = [_SlotClass(capacity) for capacity in length_classes(self.max_sequence_tokens)]
         self._capacities = [c.capacity for c in self._classes]
 
@@ -115,7 +118,7 @@ class SlotPool:
         return self._classes[bisect.bisect_left(self._capacities, capacity)]
 
     def _slot_bytes(self, slot_class: _SlotClass) -> int:
-        return slot_class.capacity * self.bytes_per_token
+        return self._slot_bytes_of(slot_class.capacity)
 
     def _grow(self, slot_class: _SlotClass) -> bool:
         slot_bytes = self._slot_bytes(slot_class)

@@ -18,6 +18,8 @@ from api.types import Span
 _RANGE = 50.0
 # Halvings of that range: the threshold is exact to 1e-6, the spacing of float32 logits.
 _NUM_HALVINGS = 26
+# Greedy for all purposes; further down 1 / temperature leaves the range of a float32.
+_LOWEST_TEMPERATURE = 1e-6
 # The largest uniform number that stays under 1 when multiplied by a float32 sum.
 _LARGEST_UNIFORM = 1 - 2**-20
 
@@ -40,9 +42,10 @@ class Sampler:
         return tokens
 
     def _draw(self, logits: mx.array, spans: Sequence[Span]) -> mx.array:
-        temperature = _column([span.sampling.temperature for span in spans])
-        scores = logits.astype(mx.float32) / temperature
-        scores = mx.maximum(scores - mx.max(scores, axis=-1, keepdims=True), -_RANGE)
+        temperature = _column([max(span.sampling.temperature, _LOWEST_TEMPERATURE) for span in spans])
+        scores = logits.astype(mx.float32)
+        scores = (scores - mx.max(scores, axis=-1, keepdims=True)) / temperature
+        scores = mx.maximum(scores, -_RANGE)
         weights = self._exp(scores)
         weights = _keep_min_p(weights, spans)
         weights = _keep_top_k(scores, weights, spans)

@@ -268,6 +268,7 @@ class Scheduler:
 
     def _append(self, sequence: Sequence, token_id: int) -> StepOutput:
         sequence.num_in_flight -= 1
+        sequence.is_suspect = False  # it got through what raised; a chunk of its prompt alone proves nothing
         sequence.token_ids.append(token_id)
         is_eos = token_id in sequence.eos_token_ids
         reason = None

@@ -29,7 +29,7 @@ class Sequence:
     num_computed: int = 0  # tokens whose KV is written, or will be by the steps dispatched so far
     num_in_flight: int = 0  # 1 while a dispatched step samples this sequence's next token
     slot: Slot | None = None
-    is_suspect: bool = False  # was in a step that raised: runs alone until it survives one
+    is_suspect: bool = False  # was in a step that raised: runs alone until it gets a token
 
     @property
     def num_known(self) -> int:

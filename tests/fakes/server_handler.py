@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from api.errors import ApiError, StartupError
-from api.server_handler import Health, ServedModel
+from api.server_handler import Health, ServedModel, ServerHandler
 from api.types import (
     Accepted,
     Failed,
@@ -43,12 +43,15 @@ def failing(error: ApiError, before: Script = lambda _: []) -> Script:
 class FakeChannel:
     def __init__(self, request_id: str, events: list[TextEvent]) -> None:
         self.request_id = request_id
-        self._events = events
+        self._events: asyncio.Queue[TextEvent] = asyncio.Queue()
+        for event in events:
+            self.put(event)
+
+    def put(self, event: TextEvent) -> None:
+        self._events.put_nowait(event)
 
     async def next_event(self) -> TextEvent:
-        if not self._events:
-            await asyncio.Event().wait()
-        return self._events.pop(0)
+        return await self._events.get()
 
 
 class FakeServerHandler:
@@ -59,9 +62,15 @@ class FakeServerHandler:
         self.refusal: ApiError | None = None
         self.load_error: StartupError | None = None
         self.requests: list[GenerationRequest] = []
+        self.channels: list[FakeChannel] = []
         self.cancelled: list[str] = []
         self.calls: list[str] = []
         self.bug: Exception | None = None
+
+    @property
+    def typed(self) -> ServerHandler:
+        """Itself, as what it stands for."""
+        return cast(ServerHandler, self)
 
     def start(self) -> None:
         self.calls.append("start")
@@ -75,7 +84,9 @@ class FakeServerHandler:
             if each is not None:
                 raise each
         self.requests.append(request)
-        return FakeChannel(request.request_id, self.script(request.request_id))
+        channel = FakeChannel(request.request_id, self.script(request.request_id))
+        self.channels.append(channel)
+        return channel
 
     def cancel(self, request_id: str) -> None:
         self.cancelled.append(request_id)

@@ -13,7 +13,7 @@ from api.protocol.chat_completions import (
 )
 from api.schemas.chat_completions import ChatCompletionRequest
 from api.server_handler import ServedModel
-from api.types import Accepted, Failed, Finished, FinishReason, TextDelta, Usage
+from api.types import Accepted, Failed, Finished, FinishReason, TextDelta, TextEvent, Usage
 
 SERVED = ServedModel(("org/tiny", "tiny"), 1700000000, 4096)
 USAGE = Usage(7, 3, 2)
@@ -163,7 +163,11 @@ def test_whole_response_has_the_sdk_shape() -> None:
 
 def chunks(**fields: Any) -> list[dict[str, Any]]:
     writer = ChunkWriter(envelope(stream=True, **fields))
-    events = [Accepted("r", 7), TextDelta("r", "Hi"), Finished("r", FinishReason.STOP, USAGE)]
+    events: list[TextEvent] = [
+        Accepted("r", 7),
+        TextDelta("r", "Hi"),
+        Finished("r", FinishReason.STOP, USAGE),
+    ]
     return [chunk for event in events for chunk in writer.feed(event)]
 
 

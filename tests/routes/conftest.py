@@ -20,7 +20,7 @@ def handler() -> FakeServerHandler:
 @pytest.fixture
 def client_for(handler: FakeServerHandler) -> ClientFactory:
     def build(**settings: object) -> httpx.AsyncClient:
-        app = create_app(ServerConfig(**settings), handler)  # type: ignore[arg-type]
+        app = create_app(ServerConfig(**settings), handler.typed)  # type: ignore[arg-type]
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
     return build

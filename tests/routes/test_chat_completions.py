@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import structlog
 
 from api.errors import ContextLengthError, OutOfMemoryError, QueueFullError, ServerSideError
 from api.server_handler import Health
@@ -102,9 +103,11 @@ def test_no_request_is_taken_unless_serving(
 
 def test_a_bug_is_answered_and_hidden(client: httpx.AsyncClient, handler: FakeServerHandler) -> None:
     handler.bug = RuntimeError("secret")
-    response = post(client)
+    with structlog.testing.capture_logs() as records:
+        response = post(client)
     assert_error(response, 500, "internal_error")
     assert "secret" not in response.text
+    assert [each["log_level"] for each in records if each.get("exc_info")] == ["error"]
 
 
 def test_bad_fields_name_themselves(client: httpx.AsyncClient, handler: FakeServerHandler) -> None:
@@ -169,13 +172,18 @@ def test_silence_is_filled_with_comments(client_for: ClientFactory, handler: Fak
     assert 2 <= post(client, stream=True).text.count(": keep-alive\n\n") <= 10
 
 
-def test_unknown_fields_are_logged_once(
-    client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_fields_are_logged_once(client: httpx.AsyncClient) -> None:
     async def twice() -> None:
         for _ in range(2):
             assert (await client.post(CHAT, json=BODY | {"tempratur": 1})).status_code == 200
 
-    asyncio.run(twice())
-    captured = capsys.readouterr()
-    assert (captured.out + captured.err).count("tempratur") == 1
+    with structlog.testing.capture_logs() as records:
+        asyncio.run(twice())
+    assert [each["field"] for each in records if each["log_level"] == "warning"] == ["tempratur"]
+
+
+def test_refusals_are_logged(client: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs() as records:
+        post(client, stop=5)
+    [refusal] = [each for each in records if each["log_level"] == "warning"]
+    assert (refusal["status"], refusal["code"]) == (400, "invalid_type")

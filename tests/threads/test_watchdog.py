@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from unittest.mock import patch
 
 from api.threads.watchdog import Watchdog
@@ -9,7 +10,8 @@ from api.threads.worker import Heartbeat
 
 def test_names_the_thread_that_hangs() -> None:
     async def test() -> None:
-        busy, idle, reasons = Heartbeat("batch"), Heartbeat("results"), []
+        busy, idle = Heartbeat("batch"), Heartbeat("results")
+        reasons: list[str] = []
         busy.beat()
         watchdog = Watchdog((idle, busy), 0.02, reasons.append)
         watchdog.arm()
@@ -23,14 +25,19 @@ def test_names_the_thread_that_hangs() -> None:
 
 def test_waiting_threads_and_progress_are_fine() -> None:
     async def test() -> None:
-        busy, reasons = Heartbeat("batch"), []
-        watchdog = Watchdog((busy, Heartbeat("results")), 0.03, reasons.append)
-        watchdog.arm()
-        for _ in range(12):
-            busy.beat()
-            await asyncio.sleep(0.005)
-        busy.rest()
-        await asyncio.sleep(0.05)
+        clock = SimpleNamespace(now_seconds=0.0)
+        clock.monotonic = lambda: clock.now_seconds
+        busy = Heartbeat("batch")
+        reasons: list[str] = []
+        watchdog = Watchdog((busy, Heartbeat("results")), 100.0, reasons.append)
+        with patch("api.threads.worker.time", clock):
+            for _ in range(3):
+                busy.beat()
+                clock.now_seconds += 90.0
+                watchdog._check()
+            busy.rest()
+            clock.now_seconds += 1000.0
+            watchdog._check()
         assert reasons == []
         assert watchdog.is_armed
         watchdog.disarm()
@@ -59,7 +66,8 @@ def test_checks_no_more_often_than_needed() -> None:
 
 def test_disarmed_and_unlimited_watchdogs_stay_silent() -> None:
     async def test() -> None:
-        beat, reasons = Heartbeat("batch"), []
+        beat = Heartbeat("batch")
+        reasons: list[str] = []
         beat.beat()
         disarmed, unlimited = Watchdog((beat,), 0.01, reasons.append), Watchdog((beat,), 0.0, reasons.append)
         disarmed.arm()

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import threading
-import time
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
@@ -31,7 +32,11 @@ def test_a_normal_end_is_no_death() -> None:
 
 def test_join_tells_of_a_busy_thread() -> None:
     gate = threading.Event()
-    worker = Worker("batch", lambda: gate.wait(5) and None, lambda reason: None)
+
+    def body() -> None:
+        gate.wait(5)
+
+    worker = Worker("batch", body, lambda reason: None)
     worker.start()
     assert not worker.join(0.01)
     gate.set()
@@ -39,12 +44,16 @@ def test_join_tells_of_a_busy_thread() -> None:
 
 
 def test_heartbeat_measures_the_unit_under_way() -> None:
+    clock = SimpleNamespace(now_seconds=5.0)
+    clock.monotonic = lambda: clock.now_seconds
     beat = Heartbeat("batch")
-    assert beat.busy_seconds() == 0.0
-    beat.beat()
-    time.sleep(0.01)
-    assert 0.01 <= beat.busy_seconds() < 5
-    beat.beat()
-    assert beat.busy_seconds() < 0.01
-    beat.rest()
-    assert beat.busy_seconds() == 0.0
+    with patch("api.threads.worker.time", clock):
+        assert beat.busy_seconds() == 0.0
+        beat.beat()
+        clock.now_seconds = 7.0
+        assert beat.busy_seconds() == 2.0
+        beat.beat()
+        assert beat.busy_seconds() == 0.0
+        clock.now_seconds = 9.0
+        beat.rest()
+        assert beat.busy_seconds() == 0.0

@@ -26,64 +26,66 @@ _CACHE_STEP_TOKENS = 256  # mlx-lm's caches grow by this much
 
 @dataclass(frozen=True, slots=True)
 class ChosenForward:
-    """A forward that passed its check, and the state bytes that one token of a sequence takes."""
+    """A forward that passed its check, and what its state takes."""
 
     forward: Forward
-    bytes_per_token: int
+    slot_bytes: Callable[[int], int]  # tokens of one sequence -> bytes
 
 
 def choose_forward(
     model: nn.Module,
     platform: Platform,
     vocab_size: int,
+    max_step_tokens: int,
     choice: ForwardChoice,
     report: Callable[[str], None],
 ) -> ChosenForward:
-    """Flat where the self-check allows it (or ``choice`` says padded), and tells ``report`` why not.
+    """Flat where the self-check and ``choice`` allow it; tells ``report`` which, and why not.
 
     Raises StartupError when ``choice`` demands a flat step that the model cannot run.
     """
     if choice != "padded":
         try:
-            flat = _flat(model, platform, vocab_size)
+            flat = _flat(model, platform, vocab_size, max_step_tokens)
         except SelfCheckError as error:
             if choice == "flat":
                 raise StartupError(f"--forward flat: the model cannot run the flat step: {error}") from error
             report(f"Forward: not flat ({error})")
         else:
             report("Forward: flat (self-check: equal to the plain model)")
-            return ChosenForward(flat, _slot_bytes_per_token(flat))
+            return ChosenForward(flat, _flat_slot_bytes(flat))
     padded = _padded(model, vocab_size)
     report(f"Forward: {padded.name} (mlx-lm's own caches)")
-    return ChosenForward(padded, _cache_bytes_per_token(model))
+    return ChosenForward(padded, _cache_bytes(model))
 
 
-def _slot_bytes_per_token(flat: Forward) -> int:
-    """Exact: the bytes of a slot of ``_PROBE_TOKENS`` after one token was written to it."""
+def _flat_slot_bytes(flat: FlatForward) -> Callable[[int], int]:
+    """Exact, from the arrays after one token was written."""
     span = Span(0, Slot(_PROBE_TOKENS, 0), 0, (0,), True, 0, SamplingParams(temperature=0.0))
     flat(StepPlan(spans=(span,), num_slots=((_PROBE_TOKENS, 1),)), mx.array([0]))
-    num_bytes = sum(array.nbytes for array in flat.state())
+    slot_bytes = flat.slot_bytes()
     flat.reset()
-    return num_bytes // _PROBE_TOKENS
+    return slot_bytes
 
 
-def _cache_bytes_per_token(model: nn.Module) -> int:
+def _cache_bytes(model: nn.Module) -> Callable[[int], int]:
     """Estimated from mlx-lm's own caches after a short prompt.
 
     Exact for plain KV caches, which grow by 256 tokens; a fixed recurrent state counts as if it did.
     """
     caches = make_caches(model)
     mx.eval(model(mx.zeros((1, _PROBE_TOKENS), dtype=mx.int32), cache=caches))
-    num_bytes: int = sum(cache.nbytes for cache in caches)
-    return max(1, num_bytes // _CACHE_STEP_TOKENS)
+    rate = max(1, sum(cache.nbytes for cache in caches) // _CACHE_STEP_TOKENS)
+    return lambda num_tokens: num_tokens * rate
 
 
-def _flat(model: nn.Module, platform: Platform, vocab_size: int) -> Forward:
+def _flat(model: nn.Module, platform: Platform, vocab_size: int, max_step_tokens: int) -> FlatForward:
     try:
         windows = attention_windows(make_caches(model))
     except TypeError as error:
         raise SelfCheckError(str(error)) from error
-    flat = FlatForward(model, windows, choose_attention(platform), select_backbone_rows(model))
+    attention, selector = choose_attention(platform), select_backbone_rows(model)
+    flat = FlatForward(model, windows, attention, selector, max_step_tokens)
     check_forward(model, flat, vocab_size)
     return flat
 

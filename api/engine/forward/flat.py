@@ -6,6 +6,7 @@ on rows; only attention has to know which rows belong together, and that is ``Fl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -91,20 +92,23 @@ class FlatLayer:
     def _attend_group(
         self, group: DecodeGroup, queries: mx.array, scale: float, window: int | None, sinks: mx.array | None
     ) -> mx.array:
-        keys = self._kv.keys[group.capacity][: group.num_slots, :, : group.length]
-        values = self._kv.values[group.capacity][: group.num_slots, :, : group.length]
+        ring = self._kv.ring(group.capacity)
+        length = group.length(ring)
+        keys = self._kv.keys[group.capacity][: group.num_slots, :, :length]
+        values = self._kv.values[group.capacity][: group.num_slots, :, :length]
         in_slot_order = queries[group.row_of_slot]
-        out = self._attention(in_slot_order, keys, values, scale, group.mask(window), sinks)
+        out = self._attention(in_slot_order, keys, values, scale, group.mask(window, ring), sinks)
         return out[group.slots]
 
     def _attend_chunk(
         self, chunk: ChunkRows, queries: mx.array, scale: float, window: int | None, sinks: mx.array | None
     ) -> mx.array:
-        slot, first = chunk.slot, chunk.first_visible(window)
-        keys = self._kv.keys[slot.capacity][slot.index : slot.index + 1, :, first : chunk.end]
-        values = self._kv.values[slot.capacity][slot.index : slot.index + 1, :, first : chunk.end]
+        slot, ring = chunk.slot, self._kv.ring(chunk.slot.capacity)
+        row, stored = slice(slot.index, slot.index + 1), chunk.stored(window, ring)
+        keys = self._kv.keys[slot.capacity][row, :, stored]
+        values = self._kv.values[slot.capacity][row, :, stored]
         q = queries.transpose(2, 1, 0, 3)
-        out = self._attention(q, keys, values, scale, chunk.mask(window), sinks)
+        out = self._attention(q, keys, values, scale, chunk.mask(window, ring), sinks)
         return out.transpose(2, 1, 0, 3)
 
 
@@ -119,10 +123,14 @@ class FlatForward:
         windows: list[int | None],
         attention: Attention,
         selector: RowSelector | None,
+        max_chunk_tokens: int,
     ) -> None:
-        """``windows``: one entry for each layer's cache, the tokens it sees or None for all."""
+        """``windows``: one entry for each layer's cache, the tokens it sees or None for all.
+
+        A windowed layer keeps the window and one chunk: a chunk is written before its first row looks.
+        """
         self._model = model
-        self._store = KVStore(len(windows))
+        self._store = KVStore(None if window is None else window + max_chunk_tokens for window in windows)
         self._selector = selector
         self._layers = [
             FlatLayer(self._store, kv, attention, window)
@@ -137,6 +145,11 @@ class FlatForward:
 
     def state(self) -> list[mx.array]:
         return self._store.arrays()
+
+    def slot_bytes(self) -> Callable[[int], int]:
+        """``capacity -> bytes`` of one slot over all layers; call while every layer has been written."""
+        rates = [(layer.ring, layer.bytes_per_token()) for layer in self._store.layers]
+        return lambda capacity: sum(ring(capacity) * rate for ring, rate in rates)
 
     def reset(self) -> None:
         self._store.clear()

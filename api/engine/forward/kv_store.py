@@ -10,16 +10,29 @@ from api.types import Slot, SlotMove
 
 
 class LayerKV:
-    """One layer's slots: ``capacity -> [slots, kv_heads, capacity, head_dim]``, left-aligned.
+    """One layer's slots: ``capacity -> [slots, kv_heads, ring, head_dim]``.
+
+    Position ``p`` lies at ``p % ring``. The ring is as long as the class's capacity, so that nothing
+    ever wraps, unless the layer sees only a window: then it need not be longer than ``longest_ring``.
 
     The arrays appear with the first write, which tells heads, dimensions and type. A write replaces
     the held array by a new one that MLX makes in place, provided that nothing else still reads the old
     one: so all writes of a layer in a step come before its first read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_ring: int | None) -> None:
+        self.longest_ring = longest_ring
         self.keys: dict[int, mx.array] = {}
         self.values: dict[int, mx.array] = {}
+
+    def ring(self, capacity: int) -> int:
+        """Tokens that a slot of the class holds in this layer."""
+        return capacity if self.longest_ring is None else min(capacity, self.longest_ring)
+
+    def bytes_per_token(self) -> int:
+        """Bytes of one position of one slot; 0 before the first write."""
+        samples = [next(iter(arrays.values())) for arrays in (self.keys, self.values) if arrays]
+        return sum(array.nbytes // (array.shape[0] * array.shape[2]) for array in samples)
 
     def resize(self, capacity: int, num_slots: int) -> None:
         """Makes the class hold ``num_slots``; the slots that stay keep their contents."""
@@ -34,27 +47,36 @@ class LayerKV:
         if capacity in self.keys:
             return
         for arrays, rows in ((self.keys, keys), (self.values, values)):
-            shape = (num_slots, rows.shape[1], capacity, rows.shape[3])
+            shape = (num_slots, rows.shape[1], self.ring(capacity), rows.shape[3])
             arrays[capacity] = mx.zeros(shape, dtype=rows.dtype)
 
-    def write_rows(self, capacity: int, slots: mx.array, positions: mx.array, k: mx.array, v: mx.array) -> None:
-        """Writes ``k, v [rows, kv_heads, 1, head_dim]`` to one position of one slot each."""
-        self.keys[capacity][slots, :, positions] = k.squeeze(2)
-        self.values[capacity][slots, :, positions] = v.squeeze(2)
+    def write_rows(
+        self, capacity: int, slots: mx.array, positions: mx.array, keys: mx.array, values: mx.array
+    ) -> None:
+        """Writes rows ``[rows, kv_heads, 1, head_dim]`` to one position of one slot each."""
+        if self.ring(capacity) < capacity:
+            positions = positions % self.ring(capacity)
+        self.keys[capacity][slots, :, positions] = keys.squeeze(2)
+        self.values[capacity][slots, :, positions] = values.squeeze(2)
 
-    def write_chunk(self, slot: Slot, start: int, k: mx.array, v: mx.array) -> None:
-        """Writes ``k, v [1, kv_heads, n, head_dim]`` to positions ``start .. start + n - 1`` of a slot."""
-        end = start + k.shape[2]
-        self.keys[slot.capacity][slot.index : slot.index + 1, :, start:end] = k
-        self.values[slot.capacity][slot.index : slot.index + 1, :, start:end] = v
+    def write_chunk(self, slot: Slot, start: int, keys: mx.array, values: mx.array) -> None:
+        """Writes ``[1, kv_heads, n, head_dim]`` to positions ``start .. start + n - 1`` of a slot."""
+        ring = self.ring(slot.capacity)
+        row, first, num_tokens = slice(slot.index, slot.index + 1), start % ring, keys.shape[2]
+        fitting = min(num_tokens, ring - first)
+        for arrays, new in ((self.keys, keys), (self.values, values)):
+            arrays[slot.capacity][row, :, first : first + fitting] = new[:, :, :fitting]
+            if fitting < num_tokens:
+                arrays[slot.capacity][row, :, : num_tokens - fitting] = new[:, :, fitting:]
 
     def move(self, move: SlotMove, num_target_slots: int) -> None:
-        """Copies a sequence's KV to its new class."""
-        source, target, end = move.source, move.target, move.num_tokens
+        """Copies a sequence's KV to its new class. A ring that wraps is as long in both classes."""
+        source, target = move.source, move.target
         if source.capacity not in self.keys:
             return
-        keys = self.keys[source.capacity][source.index : source.index + 1, :, :end]
-        values = self.values[source.capacity][source.index : source.index + 1, :, :end]
+        row, end = slice(source.index, source.index + 1), min(move.num_tokens, self.ring(source.capacity))
+        keys = self.keys[source.capacity][row, :, :end]
+        values = self.values[source.capacity][row, :, :end]
         self.ensure(target.capacity, num_target_slots, keys, values)
         self.write_chunk(target, 0, keys, values)
 
@@ -62,8 +84,8 @@ class LayerKV:
 class KVStore:
     """All layers' KV and the number of slots that each class has."""
 
-    def __init__(self, num_layers: int) -> None:
-        self.layers = [LayerKV() for _ in range(num_layers)]
+    def __init__(self, longest_rings: Iterable[int | None]) -> None:
+        self.layers = [LayerKV(longest_ring) for longest_ring in longest_rings]
         self.num_slots: dict[int, int] = {}
 
     def apply(self, num_slots: Iterable[tuple[int, int]], moves: Iterable[SlotMove]) -> None:

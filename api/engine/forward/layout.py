@@ -13,6 +13,9 @@ from api.types import Slot, Span, StepPlan
 _LENGTH_STEP = 32
 
 
+MaskKey = tuple[int | None, int]  # window and ring length
+
+
 @dataclass(slots=True)
 class DecodeGroup:
     """The single-token rows of one class. Its attention runs over slots ``0 .. num_slots - 1`` as they
@@ -23,22 +26,29 @@ class DecodeGroup:
     first_row: int
     num_rows: int
     num_slots: int
-    length: int  # positions attended over
+    longest: int  # tokens of the longest row, rounded up
     slots: mx.array  # [num_rows]
     positions: mx.array  # [num_rows]
     row_of_slot: mx.array  # [num_slots]: the row (in the group) that a slot's queries come from
     last_of_slot: mx.array  # [num_slots]: the position a slot's row is at
-    masks: dict[int | None, mx.array] = field(default_factory=dict)
+    _masks: dict[MaskKey, mx.array] = field(default_factory=dict)
 
     @property
     def rows(self) -> slice:
         return slice(self.first_row, self.first_row + self.num_rows)
 
-    def mask(self, window: int | None) -> mx.array:
-        """Boolean ``[num_slots, 1, 1, length]``, made once a step for each window in use."""
-        if window not in self.masks:
-            self.masks[window] = _visible(self.last_of_slot[:, None], 0, self.length, window)[:, None, None]
-        return self.masks[window]
+    def length(self, ring: int) -> int:
+        """Tokens of each slot that are attended over."""
+        return min(ring, self.longest)
+
+    def mask(self, window: int | None, ring: int) -> mx.array:
+        """Boolean ``[num_slots, 1, 1, length(ring)]``, made once a step for each kind of layer."""
+        key = (window, ring)
+        if key not in self._masks:
+            last = self.last_of_slot[:, None]
+            stored = _stored_positions(last, mx.arange(self.length(ring))[None], ring)
+            self._masks[key] = _visible(stored, last, window)[:, None, None]
+        return self._masks[key]
 
 
 @dataclass(slots=True)
@@ -49,7 +59,7 @@ class ChunkRows:
     start: int
     first_row: int
     num_rows: int
-    masks: dict[int | None, mx.array] = field(default_factory=dict)
+    _masks: dict[MaskKey, mx.array] = field(default_factory=dict)
 
     @property
     def rows(self) -> slice:
@@ -59,17 +69,21 @@ class ChunkRows:
     def end(self) -> int:
         return self.start + self.num_rows
 
-    def first_visible(self, window: int | None) -> int:
-        """The first position that any of the rows can see."""
-        return 0 if window is None else max(0, self.start - window + 1)
+    def stored(self, window: int | None, ring: int) -> slice:
+        """The part of the slot that the rows attend over, once they are written."""
+        if self.end > ring:
+            return slice(0, ring)
+        return slice(0 if window is None else max(0, self.start - window + 1), self.end)
 
-    def mask(self, window: int | None) -> mx.array:
-        """Boolean ``[1, 1, num_rows, end - first_visible]``."""
-        if window not in self.masks:
-            last = mx.arange(self.start, self.end)
-            first = self.first_visible(window)
-            self.masks[window] = _visible(last[:, None], first, self.end, window)[None, None]
-        return self.masks[window]
+    def mask(self, window: int | None, ring: int) -> mx.array:
+        """Boolean ``[1, 1, num_rows, stored]``, made once a step for each kind of layer."""
+        key = (window, ring)
+        if key not in self._masks:
+            part = self.stored(window, ring)
+            stored = _stored_positions(mx.array(self.end - 1), mx.arange(part.start, part.stop)[None], ring)
+            rows = mx.arange(self.start, self.end)[:, None]
+            self._masks[key] = _visible(stored, rows, window)[None, None]
+        return self._masks[key]
 
 
 @dataclass(slots=True)
@@ -132,7 +146,7 @@ def _group(spans: list[Span], first_row: int) -> DecodeGroup:
         first_row=first_row,
         num_rows=len(spans),
         num_slots=num_slots,
-        length=min(capacity, -(-longest // _LENGTH_STEP) * _LENGTH_STEP),
+        longest=-(-longest // _LENGTH_STEP) * _LENGTH_STEP,
         slots=mx.array([span.slot.index for span in spans], dtype=mx.int32),
         positions=mx.array([span.start for span in spans], dtype=mx.int32),
         row_of_slot=mx.array(row_of_slot, dtype=mx.int32),
@@ -140,10 +154,12 @@ def _group(spans: list[Span], first_row: int) -> DecodeGroup:
     )
 
 
-def _visible(last: mx.array, start: int, end: int, window: int | None) -> mx.array:
-    """Whether positions ``start .. end - 1`` are seen by rows at positions ``last [rows, 1]``."""
-    positions = mx.arange(start, end)[None]
-    visible = positions <= last
-    if window is not None:
-        visible = visible & (positions > last - window)
-    return visible
+def _stored_positions(last: mx.array, index: mx.array, ring: int) -> mx.array:
+    """The position that lies at ``index`` of a ring written up to position ``last``; negative: none yet."""
+    return last - (last - index) % ring
+
+
+def _visible(stored: mx.array, rows: mx.array, window: int | None) -> mx.array:
+    """Which stored positions the rows at positions ``rows`` see: not later, and within the window."""
+    visible = (stored >= 0) & (stored <= rows)
+    return visible if window is None else visible & (stored > rows - window)

@@ -46,4 +46,5 @@ def _packed(nibbles: _Bytes) -> npt.NDArray[np.uint32]:
     pairs = nibbles.reshape(-1, 4, 1, 32)
     values = np.concatenate([pairs & 15, pairs >> 4], axis=2).reshape(-1, 2)
     joined = values[:, 0] | (values[:, 1] << 4)  # MLX: eight values a word, the lowest bits first
-    return joined.view(np.uint32)
+    words: npt.NDArray[np.uint32] = joined.view(np.uint32)
+    return words

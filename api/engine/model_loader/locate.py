@@ -36,8 +36,9 @@ def locate_model(model: str | None, report: Report) -> ModelFiles:
     """
     if model is None:
         return _gguf_files(ensure_default_model(report), (DEFAULT_MODEL_NAME,), report)
-    path = Path(model).expanduser()
-    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no file can have
+    path = Path(os.path.expanduser(model))
+    # Path("") is the current folder. os.path, unlike Path.is_dir, takes names that no file can have.
+    if model and os.path.isdir(path):
         return ModelFiles(_checked_folder(path), _names(model, path.resolve().name))
     if os.path.isfile(path):
         return _gguf_files(_checked_gguf(path), _names(model, path.name, path.stem), report)

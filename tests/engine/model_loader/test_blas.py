@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.engine.model_loader import blas
+from api.engine.model_loader.blas import BlasReport, preload_blas
+
+
+def test_nothing_to_do_beside_linux_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert preload_blas() == BlasReport(is_needed=False)
+
+
+def test_cuda_build_brings_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(blas, "_is_installed", lambda name: name == "mlx-cuda-13")
+    assert not blas.needs_blas()
+
+
+def test_says_when_mlx_was_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "needs_blas", lambda: True)
+    monkeypatch.setitem(sys.modules, "mlx.core", sys)
+    report = preload_blas()
+    assert report.is_too_late and not report.is_fast
+    assert "before OpenBLAS could be loaded" in report.line
+
+
+@pytest.fixture
+def before_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at a start on a Linux CPU: mlx is not imported, the system's OpenBLAS is out of sight."""
+    monkeypatch.setattr(blas, "needs_blas", lambda: True)
+    monkeypatch.delitem(sys.modules, "mlx.core", raising=False)
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+
+
+@pytest.mark.usefixtures("before_mlx")
+def test_missing_library_comes_with_the_hint(tmp_path: Path) -> None:
+    report = preload_blas(tmp_path)
+    assert not report.is_fast
+    assert "apt-get install libopenblas0-pthread" in report.line
+
+
+@pytest.mark.usefixtures("before_mlx")
+def test_broken_library_is_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "usr/lib/some-linux-gnu/openblas-pthread"
+    folder.mkdir(parents=True)
+    (folder / "libopenblas.so.0").write_text("no library")
+    assert preload_blas(tmp_path).library is None
+
+
+@pytest.mark.skipif(
+    not any(Path("/").glob("usr/lib/*/openblas-pthread/libopenblas.so.0")), reason="no OpenBLAS"
+)
+@pytest.mark.skipif(not blas.needs_blas(), reason="MLX brings its own BLAS here")
+def test_mlx_multiplies_with_the_preloaded_library() -> None:
+    # In a process of its own: this one has imported mlx. The symbol that mlx's library resolves
+    # must be the one of OpenBLAS, which the global scope shows.
+    code = (
+        "import ctypes; from api.engine.model_loader.blas import preload_blas; report = preload_blas();"
+        "import mlx.core; ours = ctypes.CDLL(report.library).cblas_sgemm;"
+        "found = ctypes.CDLL(None).cblas_sgemm;"
+        "address = lambda f: ctypes.cast(f, ctypes.c_void_p).value;"
+        "print(report.line); assert address(ours) == address(found)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("BLAS: OpenBLAS 0.")

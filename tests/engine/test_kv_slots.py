@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from api.engine.kv_slots import SlotPool, length_classes
+from api.types import Slot
+from tests.engine.factories import create_slots, tiny_slot_classes
+
+
+@pytest.fixture(autouse=True)
+def _classes_of_8_16_32() -> Iterator[None]:
+    with tiny_slot_classes():
+        yield
+
+
+def sizes(pool: SlotPool) -> dict[int, int]:
+    return dict(pool.num_slots)
+
+
+def test_classes_grow_by_a_factor_and_end_with_the_longest_sequence() -> None:
+    assert length_classes(100) == (8, 16, 32, 64, 100)
+    assert length_classes(64) == (8, 16, 32, 64)
+    assert length_classes(5) == (5,)
+
+
+def test_a_sequence_gets_the_smallest_class_that_holds_it() -> None:
+    pool = create_slots(budget_tokens=64, context_length=20)
+    assert [pool.capacity_for(n) for n in (1, 8, 9, 16, 17, 20)] == [8, 8, 16, 16, 20, 20]
+
+
+def test_what_is_longer_than_the_longest_class_is_refused() -> None:
+    pool = create_slots(budget_tokens=64, context_length=20)
+    with pytest.raises(ValueError, match="21 tokens"):
+        pool.allocate(21)
+
+
+def test_the_budget_bounds_the_longest_sequence() -> None:
+    assert create_slots(budget_tokens=50, context_length=1000).max_sequence_tokens == 50
+
+
+def test_a_budget_below_one_token_is_refused() -> None:
+    with pytest.raises(ValueError, match="no token"):
+        SlotPool(context_length=10, bytes_per_token=100, budget_bytes=99)
+
+
+def test_the_lowest_free_index_goes_first() -> None:
+    pool = create_slots()
+    slots = [pool.allocate(8) for _ in range(4)]
+    assert slots == [Slot(8, i) for i in range(4)]
+    for index in (2, 0, 3):
+        pool.release(Slot(8, index))
+    assert [pool.allocate(8) for _ in range(3)] == [Slot(8, 0), Slot(8, 2), Slot(8, 3)]
+
+
+def test_a_class_doubles_while_the_budget_allows() -> None:
+    pool = create_slots(budget_tokens=5 * 8)
+    counts = []
+    for _ in range(5):
+        assert pool.allocate(8) is not None
+        counts.append(sizes(pool)[8])
+    assert counts == [1, 2, 4, 4, 5]
+    assert pool.allocate(8) is None
+
+
+def test_free_slots_of_one_class_make_room_for_another() -> None:
+    pool = create_slots(budget_tokens=32)
+    held = [pool.allocate(8) for _ in range(4)]
+    assert pool.allocate(16) is None
+    pool.release(Slot(8, 3))
+    assert pool.allocate(16) is None  # one free slot of 8 is too little
+    pool.release(Slot(8, 2))
+    assert pool.allocate(16) == Slot(16, 0)
+    assert sizes(pool)[8] == 2 and len(held) == 4
+
+
+def test_shrinking_keeps_what_is_used_and_all_below_it() -> None:
+    pool = create_slots()
+    for _ in range(4):
+        pool.allocate(8)
+    for index in (0, 2, 3):
+        pool.release(Slot(8, index))
+    pool.shrink()
+    assert sizes(pool)[8] == 2
+    assert (pool.used_bytes, pool.reserved_bytes) == (80, 160)
+    assert pool.allocate(8) == Slot(8, 0)
+
+
+def test_releasing_a_slot_twice_is_an_error() -> None:
+    pool = create_slots()
+    slot = pool.allocate(8)
+    assert slot is not None
+    pool.release(slot)
+    with pytest.raises(KeyError):
+        pool.release(slot)
+
+
+class SlotPoolMachine(RuleBasedStateMachine):
+    """A pool under any order of calls, beside a plain list of the slots that were handed out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with tiny_slot_classes():
+            self.pool = create_slots(budget_tokens=100, context_length=50, bytes_per_token=3)
+        self.held: list[Slot] = []
+
+    @rule(num_tokens=st.integers(1, 50))
+    def allocate(self, num_tokens: int) -> None:
+        free = self.pool.budget_bytes - self.pool.used_bytes
+        before = self.pool.num_slots
+        slot = self.pool.allocate(num_tokens)
+        if slot is None:
+            # Free slots below a used one are the only memory that may be left over.
+            assert free < 3 * (self.pool.capacity_for(num_tokens) + _holes(self.held))
+            return
+        assert slot not in self.held
+        assert slot.capacity == self.pool.capacity_for(num_tokens)
+        taken = {s.index for s in self.held if s.capacity == slot.capacity}
+        assert slot.index == min(set(range(len(taken) + 1)) - taken) or dict(before)[slot.capacity] == 0
+        self.held.append(slot)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        slot = data.draw(st.sampled_from(self.held))
+        self.held.remove(slot)
+        self.pool.release(slot)
+
+    @rule()
+    def shrink(self) -> None:
+        self.pool.shrink()
+        used = {c: [s.index for s in self.held if s.capacity == c] for c in sizes(self.pool)}
+        assert sizes(self.pool) == {c: max(indices, default=-1) + 1 for c, indices in used.items()}
+
+    @invariant()
+    def bytes_add_up(self) -> None:
+        self.pool.check()
+        assert self.pool.used_bytes == 3 * sum(slot.capacity for slot in self.held)
+        assert self.pool.reserved_bytes == 3 * sum(c * n for c, n in self.pool.num_slots)
+        assert self.pool.reserved_bytes <= 300
+
+    def teardown(self) -> None:
+        for slot in self.held:
+            self.pool.release(slot)
+        self.pool.shrink()
+        assert self.pool.reserved_bytes == 0
+
+
+def _holes(held: list[Slot]) -> int:
+    """Tokens in the free slots that lie below a used one of their class."""
+    capacities = {slot.capacity for slot in held}
+    indices = {c: [s.index for s in held if s.capacity == c] for c in capacities}
+    return sum(c * (max(i) + 1 - len(i)) for c, i in indices.items())
+
+
+SlotPoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSlotPool = SlotPoolMachine.TestCase

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.engine.step_budget import StepBudget
+
+
+def create(max_step_tokens: int = 256, stall_seconds: float = 0.25) -> StepBudget:
+    return StepBudget(
+        stall_seconds=stall_seconds, max_step_tokens=max_step_tokens, first_chunk_tokens=64
+    )
+
+
+def observe_line(budget: StepBudget, base_seconds: float, seconds_per_row: float) -> None:
+    """Plain steps of 8 rows and steps with a prompt of 64 rows beside them, on an exact line."""
+    for _ in range(40):
+        budget.observe(8, 0, base_seconds + 8 * seconds_per_row)
+        budget.observe(72, 64, base_seconds + 72 * seconds_per_row)
+
+
+def test_nobody_to_stall_means_the_whole_step() -> None:
+    budget = create()
+    observe_line(budget, 0.05, 0.1)
+    assert budget.num_prompt_rows(0) == 256
+
+
+def test_before_any_measurement_the_first_chunk_is_read() -> None:
+    assert create().num_prompt_rows(4) == 64
+
+
+def test_the_stall_target_over_the_cost_of_a_row_is_the_room() -> None:
+    budget = create()
+    observe_line(budget, base_seconds=0.05, seconds_per_row=0.005)
+    assert budget.seconds_per_row == pytest.approx(0.005)
+    assert budget.num_prompt_rows(8) == pytest.approx(50, abs=1)
+
+
+def test_without_plain_steps_the_whole_step_counts_as_the_rows_doing() -> None:
+    budget = create()
+    budget.observe(64, 64, 0.64)
+    assert budget.seconds_per_row == pytest.approx(0.01)
+    assert budget.num_prompt_rows(1) == pytest.approx(25, abs=1)
+
+
+def test_prompts_always_advance_by_the_smallest_chunk() -> None:
+    budget = create()
+    observe_line(budget, 0.05, 10.0)
+    assert budget.num_prompt_rows(8) == 16
+    assert budget.num_prompt_rows(255) == 16
+
+
+def test_decode_rows_take_their_share_of_a_step() -> None:
+    budget = create()
+    observe_line(budget, 0.05, 1e-6)
+    assert budget.num_prompt_rows(32) == 224
+
+
+def test_the_averages_follow_a_device_that_becomes_slower() -> None:
+    budget = create()
+    observe_line(budget, 0.05, 0.001)
+    before = budget.num_prompt_rows(8)
+    observe_line(budget, 0.05, 0.01)
+    assert budget.num_prompt_rows(8) == pytest.approx(25, abs=1) and before == 248
+
+
+STEPS = st.tuples(st.integers(1, 64), st.integers(0, 256), st.floats(0, 100))
+
+
+@given(st.lists(STEPS, max_size=30), st.integers(0, 400), st.integers(1, 512))
+def test_the_room_stays_within_its_bounds(
+    steps: list[tuple[int, int, float]], num_decode_rows: int, max_step_tokens: int
+) -> None:
+    budget = create(max_step_tokens)
+    for decode_rows, prompt_rows, seconds in steps:
+        budget.observe(decode_rows + prompt_rows, prompt_rows, seconds)
+    room = budget.num_prompt_rows(num_decode_rows)
+    smallest = min(16, max_step_tokens)
+    assert smallest <= room <= max(smallest, max_step_tokens - num_decode_rows)

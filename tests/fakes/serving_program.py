@@ -1,0 +1,66 @@
+"""A program like app.py, with a fake engine: ``serving_program.py MODE [options]``.
+
+``load-error`` fails to load, ``hang`` answers never end by themselves, ``crash`` dies at the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import socket
+import sys
+from pathlib import Path
+
+from api.config import ServerConfig, parse_args
+from api.errors import NotServingError, StartupError
+from api.serving.server import serve
+from api.serving.sockets import open_socket, url_of
+from api.serving.supervisor import Supervisor
+from api.types import Failed
+from app import create_app
+from tests.fakes.server_handler import FakeServerHandler, hanging, hello
+
+
+class ProgramHandler(FakeServerHandler):
+    """Drains like the real one: what has not ended in time fails."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__(hanging if mode == "hang" else hello)
+        self.served_model = type(self.served_model)((f"pid-{os.getpid()}",), 0, 10)
+        if mode == "load-error":
+            self.load_error = StartupError("no such model: 'x'")
+
+    async def drain(self, timeout_seconds: float) -> None:
+        await super().drain(timeout_seconds)
+        if self.requests and not self.cancelled:
+            await asyncio.sleep(timeout_seconds)
+            for channel in self.channels:
+                channel.put(Failed(channel.request_id, NotServingError("The server is shutting down.")))
+
+
+def run(mode: str, config: ServerConfig, sock: socket.socket) -> int:
+    if mode == "crash":
+        return 7
+    handler = ProgramHandler(mode).typed
+    try:
+        serve(config, create_app(config, handler), handler, sock)
+    except StartupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def main() -> int:
+    mode, config = sys.argv[1], parse_args(sys.argv[2:])
+    sock = open_socket("127.0.0.1", 0)
+    print(url_of(sock), flush=True)
+    target = functools.partial(run, mode, config)
+    if config.workers == 1 and not config.reload:
+        return target(sock)
+    watched = Path(os.environ["WATCHED"]) if config.reload else None
+    return Supervisor(target, sock, config.workers, watched).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
