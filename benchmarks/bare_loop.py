@@ -148,6 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", nargs="?", help="folder, repo id or .gguf; default: the embedded model")
     parser.add_argument("--weights", type=Path, help="where the float32 folder is or will be")
     parser.add_argument("--rounds", type=int, default=3, help="rounds for each number of streams (default 3)")
+    parser.add_argument("--streams", type=int, nargs="+", default=STREAMS, help="default: 8 32")
     options = parser.parse_args(argv)
     openblas_environment()  # before mlx is imported
     from api.engine_assembly import load_engine
@@ -158,7 +159,8 @@ def main(argv: list[str] | None = None) -> int:
         warm_up(server)
         run_engine(engine, 8, WARM_UP_SEED)
         results = [
-            report(n, [measure(engine, server, n, seed) for seed in range(options.rounds)]) for n in STREAMS
+            report(n, [measure(engine, server, n, seed) for seed in range(options.rounds)])
+            for n in options.streams
         ]
     return 0 if all(results) else 1
 

@@ -12,6 +12,8 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+TABLE_WIDTH = 110  # characters; a pipe has no width of its own
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -54,7 +56,7 @@ class Comparison:
 
     def line(self) -> str:
         verdict = {True: "met", False: "MISSED", None: "no target"}[self.is_met]
-        return f"ratio {self.name}: {self.ratio:.3f} {self.target} {verdict}"
+        return " ".join(filter(None, (f"ratio {self.name}: {self.ratio:.3f}", str(self.target), verdict)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def print_report(findings: Sequence[Finding], title: str, reference_name: str) -> None:
     """The table for people, then one stable line each for everything else."""
-    console = Console()
+    console = Console(width=TABLE_WIDTH)
     table = Table(title=title, title_justify="left")
     for heading in ("measured", "unit", "project", reference_name, "ratio", "target", ""):
         table.add_column(heading, justify="left" if heading in ("measured", "unit") else "right")

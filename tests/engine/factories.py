@@ -8,7 +8,8 @@ is skipped changes the answer or fails an assertion.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence as Items
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Items
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest import mock
@@ -44,10 +45,12 @@ def tiny_slot_classes(smallest: int = 8, growth: int = 2, first_answer_tokens: i
         yield
 
 
-def create_slots(budget_tokens: int = 4096, context_length: int = 1024, bytes_per_token: int = 10) -> SlotPool:
+def create_slots(
+    budget_tokens: int = 4096, context_length: int = 1024, bytes_per_token: int = 10
+) -> SlotPool:
     return SlotPool(
         context_length=context_length,
-        bytes_per_token=bytes_per_token,
+        slot_bytes=lambda capacity: capacity * bytes_per_token,
         budget_bytes=budget_tokens * bytes_per_token,
     )
 
@@ -221,6 +224,7 @@ class Loop:
         self.sequences: dict[str, Sequence] = {}
         self.results: dict[str, Result] = {}
         self.plans: list[StepPlan] = []
+        self.has_failed = False  # whether the newest plan's step raised
 
     def add(self, sequence: Sequence) -> None:
         self.sequences[sequence.request_id] = sequence
@@ -230,6 +234,10 @@ class Loop:
     def cancel(self, request_id: str) -> None:
         self._take(self.scheduler.cancel(request_id))
 
+    @property
+    def live_sequences(self) -> list[Sequence]:
+        return [s for s in self.sequences.values() if not self.results[s.request_id].is_done]
+
     def step(self) -> StepPlan:
         plan = self.scheduler.schedule()
         self.slots.check()
@@ -237,11 +245,13 @@ class Loop:
         try:
             sampled = self.generator.step(plan)
         except StepFailed as error:
+            self.has_failed = True
             self.generator.reset()
             self._take(self.scheduler.recover(error))
         else:
+            self.has_failed = False
             self._take(self.scheduler.update(sampled))
-        for sequence in self.sequences.values():
+        for sequence in self.live_sequences:
             sequence.check()
         return plan
 

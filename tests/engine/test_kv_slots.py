@@ -45,7 +45,15 @@ def test_the_budget_bounds_the_longest_sequence() -> None:
 
 def test_a_budget_below_one_token_is_refused() -> None:
     with pytest.raises(ValueError, match="no token"):
-        SlotPool(context_length=10, bytes_per_token=100, budget_bytes=99)
+        SlotPool(context_length=10, slot_bytes=lambda n: 100 * n, budget_bytes=99)
+
+
+def test_slots_that_grow_slower_than_their_tokens_hold_longer_sequences() -> None:
+    pool = SlotPool(context_length=100, slot_bytes=lambda n: n + 9 * min(n, 10), budget_bytes=150)
+    assert pool.max_sequence_tokens == 60
+    assert pool.allocate(60) == Slot(60, 0)
+    assert pool.used_bytes == pool.reserved_bytes == 150
+    assert pool.allocate(1) is None
 
 
 def test_the_lowest_free_index_goes_first() -> None:
@@ -157,5 +165,5 @@ def _holes(held: list[Slot]) -> int:
     return sum(c * (max(i) + 1 - len(i)) for c, i in indices.items())
 
 
-SlotPoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+SlotPoolMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestSlotPool = SlotPoolMachine.TestCase

@@ -8,9 +8,7 @@ from api.engine.step_budget import StepBudget
 
 
 def create(max_step_tokens: int = 256, stall_seconds: float = 0.25) -> StepBudget:
-    return StepBudget(
-        stall_seconds=stall_seconds, max_step_tokens=max_step_tokens, first_chunk_tokens=64
-    )
+    return StepBudget(stall_seconds=stall_seconds, max_step_tokens=max_step_tokens, first_chunk_tokens=64)
 
 
 def observe_line(budget: StepBudget, base_seconds: float, seconds_per_row: float) -> None:

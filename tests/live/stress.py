@@ -50,7 +50,7 @@ async def check_stress(api: Api) -> str:
 def random_request(api: Api, draw: random.Random) -> tuple[str, Json, float]:
     """Returns how it is sent, the body, and the seconds after which a client that leaves does so."""
     kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
-    num_words = 200_000 if kind == "oversized" else int(draw.triangular(1, 400, 20))
+    num_words = 200_000 if kind == "oversized" else int(draw.triangular(1, 250, 20))
     prompt = f"{draw.random()} " + " ".join(draw.choice(WORDS) for _ in range(num_words))
     body = api.body(prompt, draw.randint(1, 24), temperature=draw.choice((0, 1)), seed=draw.getrandbits(31))
     return kind, body, draw.uniform(0.0, 3.0)
