@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ class LoadedEngine:
     prompt_reader: PromptReader
     model_names: tuple[str, ...]
     context_length: int
+    fingerprint: str  # same weights and arithmetic: same value
     describe: dict[str, Any]  # what /stats says about the model
 
 
@@ -75,6 +77,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         ),
         model_names=files.names,
         context_length=loaded.context_length,
+        fingerprint=_fingerprint(loaded, chosen, platform),
         describe=_describe(loaded, chosen, platform),
     )
 
@@ -118,6 +121,11 @@ def _vocab_size(loaded: LoadedModel) -> int:
     return size if isinstance(size, int) and size > 0 else _FALLBACK_VOCAB_SIZE
 
 
+def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) -> str:
+    arithmetic = (loaded.fingerprint, loaded.weight_bytes, chosen.forward.name, platform.name)
+    return "fp_" + hashlib.sha256(repr(arithmetic).encode()).hexdigest()[:12]
+
+
 def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) -> dict[str, Any]:
     return {
         "device": platform.name,
@@ -125,5 +133,4 @@ def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) ->
         "num_parameters": loaded.num_parameters,
         "weight_bytes": loaded.weight_bytes,
         "kv_bytes_per_token": chosen.slot_bytes(1),
-        "fingerprint": loaded.fingerprint,
     }

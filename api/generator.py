@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
+import numpy as np
 
 from api.engine.forward.interface import Forward
 from api.engine.platform import Platform
@@ -66,7 +67,7 @@ class BatchGenerator:
 
     def _dispatch(self, step: _Step | None) -> None:
         if step is not None:
-            mx.async_eval(step.token_ids, *self._forward.state())
+            mx.async_eval(step.token_ids, *self._forward.state())  # type: ignore[no-untyped-call]
 
     def _input_ids(self, spans: Sequence[Span]) -> mx.array:
         """The rows' tokens, int32 ``[rows]``: those in flight straight from the previous step's samples."""
@@ -87,6 +88,6 @@ class BatchGenerator:
         if not step.sequence_ids:
             mx.synchronize()
         return [
-            SampledToken(sequence_id, token_id)
-            for sequence_id, token_id in zip(step.sequence_ids, step.token_ids.tolist(), strict=True)
+            SampledToken(sequence_id, int(token_id))
+            for sequence_id, token_id in zip(step.sequence_ids, np.array(step.token_ids), strict=True)
         ]

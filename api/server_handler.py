@@ -64,6 +64,7 @@ class ServedModel:
     names: tuple[str, ...]
     created_seconds: int  # Unix time of the server's start
     context_length: int  # tokens
+    fingerprint: str  # changes with the weights and the arithmetic
 
 
 def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedEngine:
@@ -189,7 +190,9 @@ class ServerHandler:
         if engine is None:
             raise NotServingError(f"The model is not loaded: {self.health.detail}")
         names = (*self._config.served_model_names, *engine.model_names, _ALIAS)
-        return ServedModel(tuple(dict.fromkeys(names)), self._created_seconds, engine.context_length)
+        return ServedModel(
+            tuple(dict.fromkeys(names)), self._created_seconds, engine.context_length, engine.fingerprint
+        )
 
     def stats(self) -> dict[str, Any]:
         """Returns a nested dict for /stats: counts, rates, seconds and bytes, ready for JSON."""

@@ -1,4 +1,4 @@
-"""Who has which KV slot, and the bytes they take: the accounting of ``forward/kv_store.py``, in plain Python."""
+"""Who has which KV slot, and the bytes they take: the plain-Python accounting of ``forward/kv_store.py``."""
 
 from __future__ import annotations
 

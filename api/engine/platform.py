@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from api.engine import cpu_functions
 
+
 def exp_nonpositive(x: mx.array) -> mx.array:
     """``exp(x)`` for ``x <= 0``, by MLX's own kernel."""
     return mx.exp(x)

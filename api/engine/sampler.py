@@ -62,7 +62,7 @@ def uniform(span: Span) -> float:
 
 
 def _column(values: Sequence[float]) -> mx.array:
-    return mx.array(values, dtype=mx.float32)[:, None]
+    return mx.array(list(values), dtype=mx.float32)[:, None]
 
 
 def _keep_min_p(weights: mx.array, spans: Sequence[Span]) -> mx.array:

@@ -47,8 +47,8 @@ class StepBudget:
         return max(room, min(_SMALLEST_CHUNK_TOKENS, self.max_step_tokens))
 
     def _stall_rows(self) -> int:
-        seconds_per_row = self.seconds_per_row
-        return self._first_chunk_tokens if seconds_per_row <= 0 else int(self._stall_seconds / seconds_per_row)
+        seconds = self.seconds_per_row
+        return self._first_chunk_tokens if seconds <= 0 else int(self._stall_seconds / seconds)
 
     @property
     def seconds_per_row(self) -> float:

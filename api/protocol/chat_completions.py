@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from dataclasses import dataclass
@@ -78,12 +77,11 @@ class Envelope:
 
     @classmethod
     def of(cls, body: ChatCompletionRequest, request: GenerationRequest, served: ServedModel) -> Envelope:
-        digest = hashlib.sha256(served.names[0].encode()).hexdigest()
         return cls(
             response_id=request.request_id,
             model=body.model,
             created_seconds=int(time.time()),
-            system_fingerprint=f"fp_{digest[:10]}",
+            system_fingerprint=served.fingerprint,
             includes_usage=body.includes_usage,
         )
 

@@ -107,6 +107,8 @@ class LoadedEngine(Protocol):
     @property
     def context_length(self) -> int: ...
     @property
+    def fingerprint(self) -> str: ...
+    @property
     def describe(self) -> dict[str, Any]:
         """What /stats says about the model; JSON-ready."""
 

@@ -58,7 +58,7 @@ class FakeServerHandler:
     def __init__(self, script: Script = hello) -> None:
         self.script = script
         self.health = Health("ok", "serving")
-        self.served_model = ServedModel(("org/tiny", "tiny", "model"), 1700000000, 4096)
+        self.served_model = ServedModel(("org/tiny", "tiny", "model"), 1700000000, 4096, "fp_0123456789ab")
         self.refusal: ApiError | None = None
         self.load_error: StartupError | None = None
         self.requests: list[GenerationRequest] = []

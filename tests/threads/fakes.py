@@ -189,6 +189,7 @@ class FakeEngine:
     prompt_reader: FakePromptReader
     model_names: tuple[str, ...] = ("folder/tiny", "tiny")
     context_length: int = 128
+    fingerprint: str = "fp_0123456789ab"
     describe: dict[str, Any] = field(default_factory=lambda: {"parameters": 1})
 
     @property

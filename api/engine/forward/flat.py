@@ -64,12 +64,9 @@ class FlatLayer:
             raise TypeError(f"the model changed its attention mask into {type(mask).__name__}")
         window = self._window if mask is None or mask.window is None else mask.window
         self._write(keys, values)
-        outputs = [
-            self._attend_group(group, queries[group.rows], scale, window, sinks) for group in self._step.groups
-        ]
-        outputs += [
-            self._attend_chunk(chunk, queries[chunk.rows], scale, window, sinks) for chunk in self._step.chunks
-        ]
+        step = self._step
+        outputs = [self._attend_group(g, queries[g.rows], scale, window, sinks) for g in step.groups]
+        outputs += [self._attend_chunk(c, queries[c.rows], scale, window, sinks) for c in step.chunks]
         return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs)
 
     @property
@@ -158,10 +155,11 @@ class FlatForward:
         for layer in self._layers:
             layer.layout = layout
         if self._selector is None:
-            return self._model(token_ids[:, None], cache=self._layers)[layout.selected, -1]
+            logits: mx.array = self._model(token_ids[:, None], cache=self._layers)
+            return logits[layout.selected, -1]
         self._selector.rows = layout.selected
         try:
-            logits: mx.array = self._model(token_ids[:, None], cache=self._layers)
+            logits = self._model(token_ids[:, None], cache=self._layers)
         finally:
             self._selector.rows = None
         return logits[:, -1]
