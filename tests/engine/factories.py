@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Items
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 from unittest import mock
 
 from api.engine import kv_slots, scheduler
@@ -214,10 +215,21 @@ class Result:
     is_done: bool = False
 
 
-class Loop:
+class Generator(Protocol):
+    """What the loop asks of a generator, fake or real."""
+
+    def step(self, plan: StepPlan) -> list[SampledToken]: ...
+
+    def reset(self) -> None: ...
+
+
+G = TypeVar("G", bound=Generator)
+
+
+class Loop(Generic[G]):
     """The batch thread's loop over a scheduler and a generator; checks each plan on the way."""
 
-    def __init__(self, scheduler: Scheduler, slots: SlotPool, generator: FakeGenerator) -> None:
+    def __init__(self, scheduler: Scheduler, slots: SlotPool, generator: G) -> None:
         self.scheduler = scheduler
         self.slots = slots
         self.generator = generator
@@ -295,7 +307,7 @@ def create_loop(
     max_step_tokens: int = 32,
     stall_seconds: float = 0.25,
     clock: FakeClock | None = None,
-) -> Loop:
+) -> Loop[FakeGenerator]:
     slots = create_slots(budget_tokens, context_length)
     clock = clock or FakeClock()
     made = create_scheduler(

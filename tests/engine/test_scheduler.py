@@ -12,6 +12,7 @@ from api.types import FinishReason, StepPlan
 from tests.engine.factories import (
     EOS,
     FakeClock,
+    FakeGenerator,
     Loop,
     StepFailed,
     create_loop,
@@ -19,6 +20,8 @@ from tests.engine.factories import (
     expected_answer,
     tiny_slot_classes,
 )
+
+FakeLoop = Loop[FakeGenerator]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,12 +34,12 @@ def ids(plan: StepPlan) -> list[int]:
     return [span.sequence_id for span in plan.spans]
 
 
-def rows_of(loop: Loop, sequence_id: int) -> list[int]:
+def rows_of(loop: FakeLoop, sequence_id: int) -> list[int]:
     """The rows that a sequence had in each step."""
     return [sum(s.num_tokens for s in plan.spans if s.sequence_id == sequence_id) for plan in loop.plans]
 
 
-def finish(loop: Loop) -> None:
+def finish(loop: FakeLoop) -> None:
     loop.run()
     loop.check_idle()
     for request_id in loop.results:
@@ -191,13 +194,13 @@ def test_a_prompt_takes_no_longer_per_step_than_the_stall_target() -> None:
 # --- whose prompt first ------------------------------------------------------------------------
 
 
-def read_order(loop: Loop) -> list[int]:
+def read_order(loop: FakeLoop) -> list[int]:
     """Sequence ids in the order of their first samples."""
     order = [s.sequence_id for plan in loop.plans for s in plan.spans if s.samples and s.sample_index == 0]
     return list(dict.fromkeys(order))
 
 
-def calibrate(loop: Loop) -> None:
+def calibrate(loop: FakeLoop) -> None:
     """Lets the budget learn what a row costs."""
     loop.add(create_sequence(99, num_prompt_tokens=64, max_tokens=3))
     loop.run()
@@ -439,7 +442,7 @@ def check_rows(plan: StepPlan) -> None:
     assert plan.num_rows <= max(20, num_decode_rows + 16)
 
 
-def check_nobody_starves(loop: Loop, last: StepPlan, plan: StepPlan) -> None:
+def check_nobody_starves(loop: FakeLoop, last: StepPlan, plan: StepPlan) -> None:
     """Who sampled in the last step has a row in this one, is at its end, or lost its slot."""
     for span in last.spans:
         sequence = loop.sequences[f"r{span.sequence_id}"]

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import mlx.core as mx
+import pytest
+
+from api.engine.forward.kv_store import KVStore
+from api.types import Slot, SlotMove
+
+HEADS, DIM = 2, 4
+
+
+def rows(positions: range, mark: int) -> mx.array:
+    """``[1, heads, n, dim]`` whose entries tell the sequence and the position."""
+    values = mx.array([1000.0 * mark + p for p in positions])
+    return mx.broadcast_to(values[None, None, :, None], (1, HEADS, len(positions), DIM))
+
+
+def write(store: KVStore, slot: Slot, positions: range, mark: int) -> None:
+    for layer in store.layers:
+        new = rows(positions, mark)
+        layer.ensure(slot.capacity, store.num_slots[slot.capacity], new, new)
+        layer.write_chunk(slot, positions.start, new, -new)
+
+
+def content(store: KVStore, slot: Slot, layer: int = 0) -> list[float]:
+    keys = store.layers[layer].keys[slot.capacity][slot.index]
+    values = store.layers[layer].values[slot.capacity][slot.index]
+    assert mx.array_equal(keys, -values)
+    assert mx.array_equal(keys, mx.broadcast_to(keys[:1, :, :1], keys.shape))
+    return [float(x) for x in keys[0, :, 0].tolist()]  # type: ignore[union-attr]
+
+
+def expected(positions: range, mark: int) -> list[float]:
+    return [1000.0 * mark + p for p in positions]
+
+
+@pytest.fixture
+def store() -> KVStore:
+    """Two layers, class 8 with three slots that hold 5, 6 and 7 tokens."""
+    store = KVStore([None, None])
+    store.apply([(8, 3), (16, 0)], [])
+    for index in range(3):
+        write(store, Slot(8, index), range(5 + index), mark=index + 1)
+    return store
+
+
+def test_growing_keeps_the_contents(store: KVStore) -> None:
+    store.apply([(8, 5), (16, 1)], [])
+    assert store.layers[0].keys[8].shape == (5, HEADS, 8, DIM)
+    for index in range(3):
+        assert content(store, Slot(8, index), 1)[: 5 + index] == expected(range(5 + index), index + 1)
+
+
+def test_shrinking_keeps_the_slots_that_stay(store: KVStore) -> None:
+    store.apply([(8, 2), (16, 0)], [])
+    assert [array.shape[0] for array in store.arrays()] == [2] * 4
+    assert content(store, Slot(8, 1))[:6] == expected(range(6), 2)
+
+
+def test_an_empty_class_has_no_arrays_and_can_come_back(store: KVStore) -> None:
+    store.apply([(8, 0), (16, 0)], [])
+    assert store.arrays() == []
+    store.apply([(8, 1), (16, 0)], [])
+    write(store, Slot(8, 0), range(4), mark=9)
+    assert content(store, Slot(8, 0))[:4] == expected(range(4), 9)
+
+
+def test_a_move_copies_to_the_larger_class(store: KVStore) -> None:
+    store.apply([(8, 3), (16, 2)], [SlotMove(Slot(8, 2), Slot(16, 1), 7)])
+    for layer in (0, 1):
+        assert content(store, Slot(16, 1), layer)[:7] == expected(range(7), 3)
+        assert content(store, Slot(8, 0), layer)[:5] == expected(range(5), 1)
+
+
+def test_a_slot_that_is_given_up_in_the_same_step_can_still_be_moved_from(store: KVStore) -> None:
+    store.apply([(8, 0), (16, 1)], [SlotMove(Slot(8, 2), Slot(16, 0), 7)])
+    assert content(store, Slot(16, 0))[:7] == expected(range(7), 3)
+    assert store.num_slots == {8: 0, 16: 1}
+
+
+def test_moves_happen_in_their_order(store: KVStore) -> None:
+    store.apply([(8, 3), (16, 1), (32, 1)], [SlotMove(Slot(8, 0), Slot(16, 0), 5)])
+    chain = [SlotMove(Slot(16, 0), Slot(32, 0), 5), SlotMove(Slot(8, 1), Slot(16, 0), 6)]
+    store.apply([(8, 3), (16, 1), (32, 1)], chain)
+    assert content(store, Slot(32, 0))[:5] == expected(range(5), 1)
+    assert content(store, Slot(16, 0))[:6] == expected(range(6), 2)
+
+
+def test_single_rows_go_to_their_slots_and_positions(store: KVStore) -> None:
+    new = mx.concatenate([rows(range(6, 7), 2), rows(range(5, 6), 1)])
+    for layer in store.layers:
+        layer.write_rows(8, mx.array([1, 0]), mx.array([6, 5]), new, -new)
+    assert content(store, Slot(8, 0))[:6] == expected(range(6), 1)
+    assert content(store, Slot(8, 1))[:7] == expected(range(7), 2)
+    assert content(store, Slot(8, 2))[:7] == expected(range(7), 3)
+
+
+def test_clearing_drops_everything(store: KVStore) -> None:
+    store.clear()
+    assert store.arrays() == [] and store.num_slots == {}
+
+
+def ring_content(newest: int, ring: int, mark: int) -> list[float]:
+    """What a ring holds after position ``newest``: each index the last position that fell on it."""
+    return [1000.0 * mark + max(p for p in range(newest + 1) if p % ring == i) for i in range(ring)]
+
+
+def test_a_windowed_layer_keeps_only_its_ring() -> None:
+    store = KVStore([None, 6])
+    store.apply([(16, 1)], [])
+    for start in range(0, 15, 4):
+        write(store, Slot(16, 0), range(start, min(start + 4, 15)), mark=1)
+    assert content(store, Slot(16, 0), 0)[:15] == expected(range(15), 1)
+    assert content(store, Slot(16, 0), 1) == ring_content(14, 6, 1)
+    new = rows(range(15, 16), 1)
+    store.layers[1].write_rows(16, mx.array([0]), mx.array([15]), new, -new)
+    assert content(store, Slot(16, 0), 1) == ring_content(15, 6, 1)
+
+
+@pytest.mark.parametrize("num_tokens", [5, 8])
+def test_a_move_keeps_a_ring_that_wrapped_and_one_that_did_not(num_tokens: int) -> None:
+    store = KVStore([12, 6])
+    store.apply([(8, 1), (32, 0)], [])
+    for start in range(0, num_tokens, 2):
+        write(store, Slot(8, 0), range(start, min(start + 2, num_tokens)), mark=1)
+    store.apply([(8, 0), (32, 1)], [SlotMove(Slot(8, 0), Slot(32, 0), num_tokens)])
+    assert content(store, Slot(32, 0), 0)[:num_tokens] == expected(range(num_tokens), 1)
+    write(store, Slot(32, 0), range(num_tokens, 9), mark=1)
+    assert content(store, Slot(32, 0), 0)[:9] == expected(range(9), 1)
+    assert content(store, Slot(32, 0), 1) == ring_content(8, 6, 1)
+
+
+def test_bytes_follow_the_arrays(store: KVStore) -> None:
+    layer = store.layers[0]
+    assert layer.bytes_per_token() == 2 * HEADS * DIM * 4
+    assert KVStore([6]).layers[0].bytes_per_token() == 0
+    assert [KVStore([6]).layers[0].ring(capacity) for capacity in (4, 6, 16)] == [4, 6, 6]

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import mlx.core as mx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.engine.forward.layout import ChunkRows, make_layout
+from api.types import SamplingParams, Slot, Span, StepPlan
+
+GREEDY = SamplingParams(temperature=0.0)
+
+
+def span(slot: Slot, start: int, num_tokens: int = 1, samples: bool = True) -> Span:
+    return Span(slot.index, slot, start, (1,) * num_tokens, samples, 0, GREEDY)
+
+
+def holds(index: int, last: int, ring: int) -> int | None:
+    """The position at ``index`` of a ring that was written in order up to ``last``."""
+    return max((p for p in range(last + 1) if p % ring == index), default=None)
+
+
+def sees(row: int, position: int | None, window: int | None) -> bool:
+    return position is not None and position <= row and (window is None or position > row - window)
+
+
+def test_rows_positions_and_selected_rows_follow_the_spans() -> None:
+    spans = (
+        span(Slot(64, 0), 9),
+        span(Slot(64, 2), 4, samples=False),
+        span(Slot(64, 1), 10, 3, samples=False),
+        span(Slot(256, 0), 0, 2),
+    )
+    layout = make_layout(StepPlan(spans=spans))
+    assert layout.positions.tolist() == [9, 4, 10, 11, 12, 0, 1]
+    assert layout.selected.tolist() == [0, 6]
+    assert [(c.slot, c.start, c.rows) for c in layout.chunks] == [
+        (Slot(64, 1), 10, slice(2, 5)),
+        (Slot(256, 0), 0, slice(5, 7)),
+    ]
+
+
+def test_single_rows_are_grouped_by_class() -> None:
+    spans = (span(Slot(64, 1), 40), span(Slot(64, 3), 5), span(Slot(256, 0), 70))
+    small, large = make_layout(StepPlan(spans=spans)).groups
+    assert (small.capacity, small.rows, small.num_slots) == (64, slice(0, 2), 4)
+    assert (small.slots.tolist(), small.positions.tolist()) == ([1, 3], [40, 5])
+    assert small.row_of_slot[mx.array([1, 3])].tolist() == [0, 1]
+    assert (large.capacity, large.rows, large.num_slots) == (256, slice(2, 3), 1)
+    assert (small.length(64), large.length(256), large.length(20)) == (64, 96, 20)
+
+
+def test_a_chunk_before_a_single_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="first"):
+        make_layout(StepPlan(spans=(span(Slot(64, 0), 0, 2), span(Slot(64, 1), 0))))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    starts=st.lists(st.integers(0, 63), min_size=1, max_size=5),
+    window=st.none() | st.integers(1, 20),
+    extra=st.integers(0, 10),
+)
+def test_decode_rows_see_what_came_before_them(starts: list[int], window: int | None, extra: int) -> None:
+    ring = 64 if window is None else min(64, window + extra)
+    spans = tuple(span(Slot(64, i), start) for i, start in enumerate(starts))
+    (group,) = make_layout(StepPlan(spans=spans)).groups
+    mask = group.mask(window, ring)
+    assert mask.shape == (len(starts), 1, 1, group.length(ring))
+    for row, start in enumerate(starts):
+        wanted = [sees(start, holds(i, start, ring), window) for i in range(group.length(ring))]
+        assert mask[row, 0, 0].tolist() == wanted
+        assert sum(wanted) == min(start + 1, window or start + 1)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    start=st.integers(0, 50),
+    num_rows=st.integers(2, 14),
+    window=st.none() | st.integers(1, 20),
+    extra=st.integers(0, 10),
+)
+def test_chunk_rows_see_what_came_before_them(
+    start: int, num_rows: int, window: int | None, extra: int
+) -> None:
+    ring = 64 if window is None else min(64, window + num_rows + extra)
+    chunk = ChunkRows(Slot(64, 0), start, 0, num_rows)
+    part, mask = chunk.stored(window, ring), chunk.mask(window, ring)
+    assert mask.shape == (1, 1, num_rows, part.stop - part.start)
+    for i, row in enumerate(range(start, start + num_rows)):
+        stored = [holds(j, start + num_rows - 1, ring) for j in range(part.start, part.stop)]
+        wanted = [sees(row, position, window) for position in stored]
+        assert mask[0, 0, i].tolist() == wanted
+        assert sum(wanted) == min(row + 1, window or row + 1)

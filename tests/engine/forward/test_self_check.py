@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+from api.engine.forward import flat as flat_module
+from api.engine.forward import layout as layout_module
+from api.engine.forward.attention import choose_attention
+from api.engine.forward.caches import attention_windows, make_caches
+from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
+from api.engine.forward.kv_store import LayerKV
+from api.engine.forward.self_check import SelfCheckError, check_forward
+from api.types import StepPlan
+from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
+
+Patch = pytest.MonkeyPatch
+
+
+def check(name: str, change: Callable[[FlatForward], Any] = lambda forward: forward) -> None:
+    model = build_model(name)
+    windows = attention_windows(make_caches(model))
+    forward = FlatForward(model, windows, choose_attention(platform()), None, 64)
+    check_forward(model, change(forward), VOCAB_SIZE)
+
+
+def wrong_rope_offset(patch: Patch) -> None:
+    patch.setattr(FlatLayer, "offset", property(lambda self: self._step.positions * 0))
+
+
+def rope_offset_one_late_for_single_rows(patch: Patch) -> None:
+    def offset(layer: FlatLayer) -> mx.array:
+        num_singles = sum(group.num_rows for group in layer._step.groups)
+        return layer._step.positions + (mx.arange(layer._step.positions.size) < num_singles)
+
+    patch.setattr(FlatLayer, "offset", property(offset))
+
+
+def mask_one_too_long(patch: Patch) -> None:
+    patch.setattr(layout_module, "_visible", lambda stored, rows, window: (stored >= 0) & (stored <= rows + 1))
+
+
+def mask_one_too_short(patch: Patch) -> None:
+    patch.setattr(layout_module, "_visible", lambda stored, rows, window: (stored >= 0) & (stored < rows))
+
+
+def rows_written_to_a_neighbour(patch: Patch) -> None:
+    original = LayerKV.write_rows
+
+    def write_rows(self: LayerKV, capacity: int, slots: mx.array, *rest: Any) -> None:
+        original(self, capacity, 1 - slots, *rest)
+
+    patch.setattr(LayerKV, "write_rows", write_rows)
+
+
+def chunks_written_one_late(patch: Patch) -> None:
+    original = LayerKV.write_chunk
+    patch.setattr(LayerKV, "write_chunk", lambda self, slot, start, k, v: original(self, slot, start + 1, k, v))
+
+
+def answers_in_slot_order(patch: Patch) -> None:
+    original = flat_module.make_layout
+
+    def make_layout(plan: StepPlan) -> Any:
+        layout = original(plan)
+        layout.selected = layout.selected[::-1]
+        return layout
+
+    patch.setattr(flat_module, "make_layout", make_layout)
+
+
+BREAKS = [
+    wrong_rope_offset,
+    rope_offset_one_late_for_single_rows,
+    mask_one_too_long,
+    mask_one_too_short,
+    rows_written_to_a_neighbour,
+    chunks_written_one_late,
+    answers_in_slot_order,
+]
+
+
+def test_a_sound_forward_passes() -> None:
+    check("llama")
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda f: f.__name__)
+def test_a_broken_forward_is_found(broken: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    broken(monkeypatch)
+    with pytest.raises(SelfCheckError, match="rows differ"):
+        check("llama")
+
+
+@pytest.mark.parametrize("name", ["gemma3", "gpt_oss"])
+def test_a_window_that_is_ignored_is_found(name: str, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(FlatLayer, "make_mask", lambda self, *args, **kwargs: FlatMask(None))
+
+    def without_windows(forward: FlatForward) -> FlatForward:
+        for layer in forward._layers:
+            layer._window = None
+        return forward
+
+    with pytest.raises(SelfCheckError, match="rows differ"):
+        check(name, without_windows)
+
+
+def test_sinks_that_are_ignored_are_found(monkeypatch: Patch) -> None:
+    original = FlatLayer.attend
+
+    def attend(self: FlatLayer, *args: Any) -> mx.array:
+        return original(self, *args[:-1], None)
+
+    monkeypatch.setattr(FlatLayer, "attend", attend)
+    with pytest.raises(SelfCheckError, match="rows differ"):
+        check("gpt_oss")
+
+
+def test_whatever_a_forward_raises_means_not_this_one() -> None:
+    class Raising:
+        name = "raising"
+        num_resets = 0
+
+        def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
+            raise IndexError("no such thing")
+
+        def state(self) -> list[mx.array]:
+            return []
+
+        def reset(self) -> None:
+            self.num_resets += 1
+
+    forward = Raising()
+    with pytest.raises(SelfCheckError, match="IndexError: no such thing"):
+        check_forward(build_model("llama"), forward, VOCAB_SIZE)
+    assert forward.num_resets == 1
+
+
+def test_nan_is_a_difference(monkeypatch: Patch) -> None:
+    original = FlatForward.__call__
+    monkeypatch.setattr(FlatForward, "__call__", lambda self, *args: original(self, *args) * mx.nan)
+    with pytest.raises(SelfCheckError, match="12 of 12|rows differ"):
+        check("llama")
+
+
+def test_nothing_is_left_behind() -> None:
+    kept: list[FlatForward] = []
+
+    def keep(forward: FlatForward) -> FlatForward:
+        kept.append(forward)
+        return forward
+
+    check("llama", keep)
+    assert kept[0].state() == []
+
+
+def test_half_precision_may_differ_a_little() -> None:
+    model = build_model("llama")
+    model.set_dtype(mx.bfloat16)
+    windows = attention_windows(make_caches(model))
+    on = replace(platform(), exp=mx.exp)
+    check_forward(model, FlatForward(model, windows, choose_attention(on), None, 64), VOCAB_SIZE)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from api.engine import cpu_functions
+
+POINTS = np.concatenate([np.linspace(-100, 100, 40001), np.geomspace(1e-7, 100, 1000), -np.geomspace(1e-7, 100, 1000)])
+
+
+def relative_error(got: mx.array, wanted: np.ndarray) -> float:
+    return float(np.max(np.abs(np.array(got, dtype=np.float64) - wanted) / np.abs(wanted)))
+
+
+def test_exp_is_exact_to_a_few_float32_steps() -> None:
+    x = POINTS[(POINTS <= 0) & (POINTS > -87)].astype(np.float32)
+    assert relative_error(cpu_functions.exp_nonpositive(mx.array(x)), np.exp(x.astype(np.float64))) < 5e-6
+
+
+def test_exp_near_zero_is_exact_to_one_step_and_one_at_zero() -> None:
+    x = np.linspace(-1, 0, 1001).astype(np.float32)
+    got = cpu_functions.exp_nonpositive(mx.array(x))
+    assert relative_error(got, np.exp(x.astype(np.float64))) < 5e-7
+    assert got[-1].item() == 1.0  # the best token's weight, which min_p = 1 compares with
+
+
+def test_exp_of_minus_infinity_is_as_good_as_nothing() -> None:
+    got = cpu_functions.exp_nonpositive(mx.array([-np.inf, -1e30, -100.0]))
+    assert np.all(np.array(got) < 2e-38) and np.all(np.array(got) >= 0)
+
+
+def test_swiglu_is_silu_times_x() -> None:
+    gate = POINTS[np.abs(POINTS) < 80].astype(np.float32)
+    x = np.linspace(-3, 3, len(gate)).astype(np.float32)
+    wide = gate.astype(np.float64)
+    wanted = wide / (1 + np.exp(-wide)) * x
+    got = np.array(cpu_functions.swiglu(mx.array(gate), mx.array(x)), dtype=np.float64)
+    assert np.max(np.abs(got - wanted) / (np.abs(wanted) + 1e-30)) < 5e-6
+
+
+def test_swiglu_far_out_is_zero_or_the_gate() -> None:
+    got = np.array(cpu_functions.swiglu(mx.array([-1e4, 1e4]), mx.array([1.0, 1.0])))
+    assert abs(got[0]) < 1e-30 and got[1] == pytest.approx(1e4)
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_swiglu_keeps_half_precision(dtype: mx.Dtype) -> None:
+    gate, x = mx.array([0.5, -2.0, 3.0], dtype=dtype), mx.array([1.0, 2.0, -1.0], dtype=dtype)
+    got = cpu_functions.swiglu(gate, x)
+    assert got.dtype == dtype
+    assert mx.allclose(got.astype(mx.float32), (gate * mx.sigmoid(gate) * x).astype(mx.float32))
