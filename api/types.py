@@ -169,7 +169,7 @@ class OutputPipeline(Protocol):
         """Returns the text that is certain after this token (may be empty)."""
 
     def flush(self) -> str:
-        """Returns what was held back, at the end of a sequence that met no stop string."""
+        """Returns what was held back, at the end of a sequence; ``is_stopped`` may turn true by it."""
 
     @property
     def is_stopped(self) -> bool:

@@ -155,4 +155,6 @@ def _feed(output: StepOutput, pipeline: OutputPipeline) -> tuple[str, FinishReas
         return text, FinishReason.STOP
     if output.finish_reason in (FinishReason.STOP, FinishReason.LENGTH):
         text += pipeline.flush()
+        if pipeline.is_stopped:  # a stop string that was complete while a longer one was still open
+            return text, FinishReason.STOP
     return text, output.finish_reason

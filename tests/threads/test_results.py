@@ -89,6 +89,18 @@ def test_a_stop_string_in_the_last_token_needs_no_cancel() -> None:
     assert stage.to_batch() == []
 
 
+def test_a_stop_string_that_only_the_flush_decides_is_the_reason() -> None:
+    class LatePipeline(FakePipeline):
+        def flush(self) -> str:
+            self.is_stopped = True
+            return "cut"
+
+    stage = Stage()
+    message = Opened("a", LatePipeline(("END",)), 3, arrival_seconds=0.0)
+    events = stage.run(message, StepOutputs([token("E", reason=FinishReason.LENGTH)]))
+    assert events[1:] == [TextDelta("a", "cut"), Finished("a", FinishReason.STOP, Usage(3, 1))]
+
+
 def test_all_events_of_a_message_go_together() -> None:
     stage = Stage()
     outputs = [token("x", "a"), token("y", "b"), token("z", "unknown")]

@@ -141,7 +141,7 @@ def test_whatever_a_forward_raises_means_not_this_one() -> None:
 def test_nan_is_a_difference(monkeypatch: Patch) -> None:
     original = FlatForward.__call__
     monkeypatch.setattr(FlatForward, "__call__", lambda self, *args: original(self, *args) * mx.nan)
-    with pytest.raises(SelfCheckError, match="12 of 12|rows differ"):
+    with pytest.raises(SelfCheckError, match="rows differ"):
         check("llama")
 
 

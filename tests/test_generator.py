@@ -1,0 +1,228 @@
+"""The engine below the threads, over tiny random models: whatever happens around it, an answer is mlx-lm's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import mlx.core as mx
+import pytest
+
+from api.engine.forward.choose import ChosenForward
+from api.engine.forward.interface import Forward
+from api.engine.platform import Platform
+from api.engine.sampler import Sampler
+from api.generator import BatchGenerator
+from api.types import FinishReason, SampledToken, SamplingParams, Slot, Span, StepPlan
+from tests.engine.factories import GREEDY, Loop, StepFailed, create_sequence, tiny_slot_classes
+from tests.engine.tiny_models import (
+    CONFIGS,
+    FLAT,
+    VOCAB_SIZE,
+    Sizes,
+    build_plain_model,
+    check_greedy,
+    choose,
+    create_mlx_loop,
+    gpu_like_platform,
+    platform,
+)
+
+MlxLoop = Loop[BatchGenerator]
+
+# (number of prompt tokens, answer tokens, step at which it comes)
+REQUESTS = ((3, 30, 0), (40, 12, 0), (17, 40, 2), (300, 10, 4), (1, 25, 8), (9, 30, 12))
+CANCELLED, CANCEL_STEP = 3, 16
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _classes_of_8_16_32() -> Iterator[None]:
+    with tiny_slot_classes():
+        yield
+
+
+def create_prompts(seed: int = 0) -> list[list[int]]:
+    draw = random.Random(seed)
+    return [[draw.randrange(VOCAB_SIZE) for _ in range(length)] for length, _, _ in REQUESTS]
+
+
+def run_interleaved(loop: MlxLoop, cancels: bool = True, sampling: SamplingParams = GREEDY) -> list[list[int]]:
+    """Requests that join while others run; one is cancelled midway. Returns their tokens."""
+    prompts, step = create_prompts(), 0
+    while step <= max(first for *_, first in REQUESTS) or loop.scheduler.has_work:
+        for i, (_, max_tokens, first) in enumerate(REQUESTS, 1):
+            if first == step:
+                loop.add(create_sequence(i, max_tokens=max_tokens, prompt=prompts[i - 1], sampling=sampling))
+        if cancels and step == CANCEL_STEP:
+            loop.cancel(f"r{CANCELLED}")
+        loop.step()
+        step += 1
+    loop.check_idle()
+    return [loop.results[f"r{i}"].token_ids for i in range(1, len(REQUESTS) + 1)]
+
+
+def check_answers(name: str, answers: list[list[int]], cancelled: int | None = CANCELLED) -> None:
+    plain = build_plain_model(name)
+    for i, (prompt, answer) in enumerate(zip(create_prompts(), answers, strict=True), 1):
+        if i != cancelled:
+            assert len(answer) == REQUESTS[i - 1][1]
+        assert answer, "cancelled before it had a token: the test lost its point"
+        check_greedy(plain, prompt, answer)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_interleaved_answers_are_mlx_lm_own(name: str) -> None:
+    chosen, _ = choose(name)
+    loop = create_mlx_loop(chosen, platform(), Sizes())
+    check_answers(name, run_interleaved(loop))
+    assert loop.results[f"r{CANCELLED}"].finish_reason is FinishReason.CANCELLED
+    assert any(plan.moves for plan in loop.plans)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_the_gpu_path_gives_the_same(name: str) -> None:
+    """MLX's own kernels, and steps handed over before the last one is read."""
+    on = gpu_like_platform()
+    chosen, _ = choose(name, on=on)
+    assert chosen.forward.name == "flat"
+    check_answers(name, run_interleaved(create_mlx_loop(chosen, on, Sizes())))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+@pytest.mark.parametrize("choice", ["flat", "padded"])
+def test_little_memory_and_preemption_change_nothing(name: str, choice: str) -> None:
+    chosen, _ = choose(name, "flat" if choice == "flat" else "padded")
+    loop = create_mlx_loop(chosen, platform(), Sizes(budget_tokens=340))
+    check_answers(name, run_interleaved(loop, cancels=False), cancelled=None)
+    assert loop.scheduler.stats().num_preemptions > 0
+
+
+class Flaky:
+    """A forward that raises at some calls, half of them after it changed its state."""
+
+    def __init__(self, forward: Forward, failing_calls: set[int]) -> None:
+        self.name = forward.name
+        self._forward = forward
+        self._failing_calls = failing_calls
+        self._num_calls = 0
+
+    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
+        self._num_calls += 1
+        if self._num_calls in self._failing_calls and self._num_calls % 2:
+            raise StepFailed
+        logits = self._forward(plan, token_ids)
+        if self._num_calls in self._failing_calls:
+            raise StepFailed
+        return logits
+
+    def state(self) -> list[mx.array]:
+        return self._forward.state()
+
+    def reset(self) -> None:
+        self._forward.reset()
+
+
+@pytest.mark.parametrize("choice", ["flat", "padded"])
+def test_after_a_step_that_raised_all_go_on(choice: str) -> None:
+    chosen, _ = choose("llama", "flat" if choice == "flat" else "padded")
+    flaky = ChosenForward(Flaky(chosen.forward, {6, 30}), chosen.slot_bytes)
+    loop = create_mlx_loop(flaky, platform(), Sizes())
+    check_answers("llama", run_interleaved(loop, cancels=False), cancelled=None)
+    assert all(result.error is None for result in loop.results.values())
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_oss"])
+def test_the_same_seed_gives_the_same_tokens_alone_and_among_others(name: str) -> None:
+    sampling = SamplingParams(temperature=1.0, top_p=0.95, top_k=50, min_p=0.01, seed=77)
+    chosen, _ = choose(name)
+    answers = run_interleaved(create_mlx_loop(chosen, platform(), Sizes()), cancels=False, sampling=sampling)
+    for i, (prompt, answer) in enumerate(zip(create_prompts(), answers, strict=True), 1):
+        loop = create_mlx_loop(chosen, platform(), Sizes())
+        loop.add(create_sequence(i, max_tokens=len(answer), prompt=prompt, sampling=sampling))
+        loop.run()
+        assert loop.results[f"r{i}"].token_ids == answer
+
+
+# --- the generator alone, over a forward that counts -------------------------------------------
+
+
+class Counting:
+    """Logits whose best token is the row's input plus one."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.plans: list[StepPlan] = []
+        self.num_resets = 0
+
+    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
+        self.plans.append(plan)
+        last, rows = -1, []
+        for span in plan.spans:
+            last += span.num_tokens
+            if span.samples:
+                rows.append(last)
+        if not rows:
+            return mx.zeros((0, 1))
+        return (mx.arange(50)[None] == token_ids[mx.array(rows)][:, None] + 1).astype(mx.float32)
+
+    def state(self) -> list[mx.array]:
+        return []
+
+    def reset(self) -> None:
+        self.num_resets += 1
+
+
+def span(sequence_id: int, *token_ids: int, samples: bool = True) -> Span:
+    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, samples, 0, GREEDY)
+
+
+@pytest.fixture(params=[platform(), gpu_like_platform()], ids=["reads first", "dispatches first"])
+def counting(request: pytest.FixtureRequest) -> tuple[BatchGenerator, Counting]:
+    on: Platform = request.param
+    forward = Counting()
+    return BatchGenerator(forward, Sampler(on), on), forward
+
+
+def test_a_step_returns_what_the_one_before_sampled(counting: tuple[BatchGenerator, Counting]) -> None:
+    generator, _ = counting
+    assert generator.step(StepPlan(spans=(span(1, 5), span(2, 7, 8)))) == []
+    read = generator.step(StepPlan(spans=(span(3, 1, samples=False), span(4, 20, 21))))
+    assert read == [SampledToken(1, 6), SampledToken(2, 9)]
+    assert generator.step(StepPlan()) == [SampledToken(4, 22)]
+    assert generator.step(StepPlan()) == []
+
+
+def test_tokens_in_flight_feed_the_next_step(counting: tuple[BatchGenerator, Counting]) -> None:
+    generator, _ = counting
+    generator.step(StepPlan(spans=(span(1, 5), span(2, 10), span(3, 20))))
+    # 1 left; 2 and 3 go on in another order beside a newcomer and a sequence that catches up
+    generator.step(StepPlan(spans=(span(3), span(4, 30), span(2), span(5, 40, 41))))
+    assert generator.step(StepPlan(spans=(span(2), span(3)))) == [
+        SampledToken(3, 22),
+        SampledToken(4, 31),
+        SampledToken(2, 12),
+        SampledToken(5, 42),
+    ]
+    assert generator.step(StepPlan()) == [SampledToken(2, 13), SampledToken(3, 23)]
+
+
+def test_a_step_that_samples_nothing_is_read_as_nothing(counting: tuple[BatchGenerator, Counting]) -> None:
+    generator, _ = counting
+    generator.step(StepPlan(spans=(span(1, 5, 6, samples=False),)))
+    assert generator.step(StepPlan()) == []
+
+
+def test_a_plan_without_rows_still_reaches_the_forward(counting: tuple[BatchGenerator, Counting]) -> None:
+    generator, forward = counting
+    generator.step(StepPlan(released=(1, 2)))
+    assert forward.plans == [StepPlan(released=(1, 2))]
+
+
+def test_a_reset_forgets_the_step_in_flight(counting: tuple[BatchGenerator, Counting]) -> None:
+    generator, forward = counting
+    generator.step(StepPlan(spans=(span(1, 5),)))
+    generator.reset()
+    assert forward.num_resets == 1
+    assert generator.step(StepPlan(spans=(span(1, 7),))) == []
+    assert generator.step(StepPlan()) == [SampledToken(1, 8)]
