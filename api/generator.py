@@ -9,7 +9,6 @@ import mlx.core as mx
 import numpy as np
 
 from api.engine.forward.interface import Forward
-from api.engine.platform import Platform
 from api.engine.sampler import Sampler
 from api.types import SampledToken, Span, StepPlan
 
@@ -28,13 +27,16 @@ class _Step:
 class BatchGenerator:
     """Pipelined by one: ``step`` hands over a plan and returns the tokens of the plan before.
 
+    A plan's graph is built while the step before it runs, and dispatched as soon as that one's tokens
+    are read. Not earlier: on every backend of MLX a buffer that a running kernel reads is not donated,
+    so the writes of a step dispatched beside another would copy the KV of each layer.
+
     All of it, the constructor included, belongs to one thread: MLX's streams are thread-local.
     """
 
-    def __init__(self, forward: Forward, sampler: Sampler, platform: Platform) -> None:
+    def __init__(self, forward: Forward, sampler: Sampler) -> None:
         self._forward = forward
         self._sampler = sampler
-        self._dispatches_ahead = platform.dispatches_ahead
         self._in_flight: _Step | None = None
 
     def step(self, plan: StepPlan) -> list[SampledToken]:
@@ -44,11 +46,8 @@ class BatchGenerator:
         ``reset`` then.
         """
         step = self._build(plan)
-        if self._dispatches_ahead:
-            self._dispatch(step)
         sampled = self._read()
-        if not self._dispatches_ahead:
-            self._dispatch(step)
+        self._dispatch(step)
         self._in_flight = step
         return sampled
 

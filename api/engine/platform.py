@@ -23,18 +23,13 @@ class Platform:
     is_cpu: bool
     max_step_tokens: int  # rows of one forward beyond which nothing is gained per row
     first_chunk_tokens: int  # prompt rows beside running streams before any step was timed
-    dispatches_ahead: bool  # hand step N+1 to the device before step N's tokens are read
     exp: Callable[[mx.array], mx.array]  # for x <= 0
     swiglu: Callable[[mx.array, mx.array], mx.array] | None  # given to the models instead of their own
     buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
 
 
 def detect_platform() -> Platform:
-    """The platform of MLX's default device.
-
-    On the CPU backend a buffer that a dispatched step still reads is not donated, so a step handed
-    over early would copy KV; there the next step's graph is built ahead and dispatched after the read.
-    """
+    """The platform of MLX's default device."""
     if mx.default_device() == mx.cpu:
         # Compiled kernels need a C++ compiler on the user's machine, and call the scalar exp.
         mx.disable_compile()
@@ -43,7 +38,6 @@ def detect_platform() -> Platform:
             is_cpu=True,
             max_step_tokens=256,
             first_chunk_tokens=64,
-            dispatches_ahead=False,
             exp=cpu_functions.exp_nonpositive,
             swiglu=cpu_functions.swiglu,
             buffer_cache_bytes=256 * 1024**2,
@@ -53,7 +47,6 @@ def detect_platform() -> Platform:
         is_cpu=False,
         max_step_tokens=2048,
         first_chunk_tokens=256,
-        dispatches_ahead=True,
         exp=exp_nonpositive,
         swiglu=None,
         buffer_cache_bytes=1024**3,

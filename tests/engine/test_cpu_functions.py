@@ -6,7 +6,9 @@ import pytest
 
 from api.engine import cpu_functions
 
-POINTS = np.concatenate([np.linspace(-100, 100, 40001), np.geomspace(1e-7, 100, 1000), -np.geomspace(1e-7, 100, 1000)])
+POINTS = np.concatenate(
+    [np.linspace(-100, 100, 40001), np.geomspace(1e-7, 100, 1000), -np.geomspace(1e-7, 100, 1000)]
+)
 
 
 def relative_error(got: mx.array, wanted: np.ndarray) -> float:

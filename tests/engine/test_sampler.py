@@ -84,7 +84,7 @@ def test_top_k_draws_from_the_best_alone(sampler: Sampler) -> None:
 def test_top_p_draws_from_the_smallest_set_that_reaches_it(sampler: Sampler) -> None:
     order = np.argsort(LOGITS)[::-1]
     mass = np.cumsum(softmax(LOGITS)[order])
-    for count in (1, 2, 4, 8):
+    for count in (1, 2, 4, 6):
         top_p = float(mass[count - 1]) - 0.01
         tokens = draws(sampler, LOGITS, 3000, top_p=top_p, seed=6)
         assert set(tokens.tolist()) == set(order[:count].tolist())
@@ -134,8 +134,8 @@ def test_filtered_tokens_are_never_drawn_from_a_large_vocabulary(sampler: Sample
     mx.random.seed(5)
     logits = mx.random.normal((200, 5000))
     best = np.argsort(np.array(logits), axis=-1)[:, -20:]
-    tokens = sampler(logits, [span(i, temperature=2.0, top_k=20, seed=1) for i in range(200)])
-    assert all(token in row for token, row in zip(tokens.tolist(), best, strict=True))
+    tokens = np.array(sampler(logits, [span(i, temperature=2.0, top_k=20, seed=1) for i in range(200)]))
+    assert all(token in row for token, row in zip(tokens, best, strict=True))
 
 
 @BOTH
@@ -148,7 +148,7 @@ def test_tokens_that_a_model_rules_out_are_never_drawn(sampler: Sampler) -> None
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
 def test_a_row_that_is_certain_stays_certain_in_every_precision(sampler: Sampler, dtype: mx.Dtype) -> None:
     logits = mx.array([[-100.0, 100.0, -100.0, 50.0]] * 50).astype(dtype)
-    assert set(sampler(logits, [span(i, seed=2) for i in range(50)]).tolist()) == {1}
+    assert sampler(logits, [span(i, seed=2) for i in range(50)]).tolist() == [1] * 50
 
 
 MIXED: list[dict[str, float]] = [

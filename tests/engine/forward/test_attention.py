@@ -45,7 +45,9 @@ def test_a_mask_for_each_row_of_the_batch() -> None:
     got = grouped_attention(platform())(queries, keys, values, 0.25, mask, None)
     for row, length in enumerate((3, 10, 1)):
         part = slice(row, row + 1)
-        wanted = fused_attention(queries[part], keys[part, :, :length], values[part, :, :length], 0.25, None, None)
+        wanted = fused_attention(
+            queries[part], keys[part, :, :length], values[part, :, :length], 0.25, None, None
+        )
         assert mx.allclose(got[part], wanted, atol=1e-5)
 
 

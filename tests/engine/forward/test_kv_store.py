@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import mlx.core as mx
+import numpy as np
 import pytest
 
 from api.engine.forward.kv_store import KVStore
@@ -27,7 +28,7 @@ def content(store: KVStore, slot: Slot, layer: int = 0) -> list[float]:
     values = store.layers[layer].values[slot.capacity][slot.index]
     assert mx.array_equal(keys, -values)
     assert mx.array_equal(keys, mx.broadcast_to(keys[:1, :, :1], keys.shape))
-    return [float(x) for x in keys[0, :, 0].tolist()]  # type: ignore[union-attr]
+    return [float(x) for x in np.array(keys[0, :, 0])]
 
 
 def expected(positions: range, mark: int) -> list[float]:

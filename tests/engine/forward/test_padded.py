@@ -19,7 +19,9 @@ def plan(*spans: tuple[int, int, int], released: tuple[int, ...] = ()) -> tuple[
 
 
 def plain_logits(name: str, sequence: int, num_tokens: int) -> mx.array:
-    return build_model(name)(mx.array([range(sequence, sequence + num_tokens)]))[0, -1]
+    tokens = list(range(sequence, sequence + num_tokens))
+    logits: mx.array = build_model(name)(mx.array([tokens]))
+    return logits[0, -1]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -7,7 +7,6 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from api.engine.forward import flat as flat_module
 from api.engine.forward import layout as layout_module
 from api.engine.forward.attention import choose_attention
 from api.engine.forward.caches import attention_windows, make_caches
@@ -40,7 +39,9 @@ def rope_offset_one_late_for_single_rows(patch: Patch) -> None:
 
 
 def mask_one_too_long(patch: Patch) -> None:
-    patch.setattr(layout_module, "_visible", lambda stored, rows, window: (stored >= 0) & (stored <= rows + 1))
+    patch.setattr(
+        layout_module, "_visible", lambda stored, rows, window: (stored >= 0) & (stored <= rows + 1)
+    )
 
 
 def mask_one_too_short(patch: Patch) -> None:
@@ -58,18 +59,20 @@ def rows_written_to_a_neighbour(patch: Patch) -> None:
 
 def chunks_written_one_late(patch: Patch) -> None:
     original = LayerKV.write_chunk
-    patch.setattr(LayerKV, "write_chunk", lambda self, slot, start, k, v: original(self, slot, start + 1, k, v))
+    patch.setattr(
+        LayerKV, "write_chunk", lambda self, slot, start, k, v: original(self, slot, start + 1, k, v)
+    )
 
 
 def answers_in_slot_order(patch: Patch) -> None:
-    original = flat_module.make_layout
+    original = layout_module.make_layout
 
     def make_layout(plan: StepPlan) -> Any:
         layout = original(plan)
         layout.selected = layout.selected[::-1]
         return layout
 
-    patch.setattr(flat_module, "make_layout", make_layout)
+    patch.setattr("api.engine.forward.flat.make_layout", make_layout)
 
 
 BREAKS = [
@@ -110,8 +113,10 @@ def test_a_window_that_is_ignored_is_found(name: str, monkeypatch: Patch) -> Non
 def test_sinks_that_are_ignored_are_found(monkeypatch: Patch) -> None:
     original = FlatLayer.attend
 
-    def attend(self: FlatLayer, *args: Any) -> mx.array:
-        return original(self, *args[:-1], None)
+    def attend(
+        self: FlatLayer, q: mx.array, k: mx.array, v: mx.array, scale: float, mask: Any, sinks: mx.array
+    ) -> mx.array:
+        return original(self, q, k, v, scale, mask, None)
 
     monkeypatch.setattr(FlatLayer, "attend", attend)
     with pytest.raises(SelfCheckError, match="rows differ"):

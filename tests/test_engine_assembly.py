@@ -1,0 +1,227 @@
+"""The whole engine: from a tiny folder in milliseconds, and the default model against mlx-lm."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx_lm.models.llama
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from api.config import EngineConfig, ServerConfig
+from api.engine.sequence import Sequence
+from api.engine_assembly import LoadedEngine, load_engine
+from api.errors import StartupError
+from api.generator import BatchGenerator
+from api.types import GenerationRequest, SamplingParams
+from tests.engine.factories import GREEDY, Loop, create_sequence
+from tests.engine.tiny_models import FLAT, check_greedy, greedy_answer
+from tests.text.conftest import byte_level, write_folder
+
+TINY_CONFIG = FLAT["llama"] | {"vocab_size": 400, "max_position_embeddings": 300}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder in MLX format."""
+    folder = write_folder(tmp_path_factory.mktemp("tiny-llama"), byte_level())
+    model = mlx_lm.models.llama.Model(mlx_lm.models.llama.ModelArgs.from_dict(TINY_CONFIG))
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
+    (folder / "config.json").write_text(json.dumps(TINY_CONFIG))
+    return folder
+
+
+def config_for(folder: Path, default_max_tokens: int | None = None, **settings: Any) -> ServerConfig:
+    engine = EngineConfig(model=str(folder), **settings)
+    return ServerConfig(engine=engine, default_max_tokens=default_max_tokens)
+
+
+def loop_over(engine: LoadedEngine) -> Loop[BatchGenerator]:
+    return Loop(engine.scheduler, engine.scheduler._slots, engine.generator)
+
+
+def test_a_folder_becomes_an_engine_that_answers(folder: Path) -> None:
+    lines: list[str] = []
+    engine = load_engine(config_for(folder, kv_memory_bytes=10**7), lines.append)
+    assert folder.name in engine.model_names
+    assert engine.context_length == 300
+    assert engine.describe["forward"] == "flat"
+    request = GenerationRequest("r1", ({"role": "user", "content": "Hi"},), GREEDY, max_tokens=5)
+    sequence, _ = engine.prompt_reader.read(request)
+    loop = loop_over(engine)
+    loop.add(sequence)
+    loop.run()
+    loop.check_idle()
+    assert 1 <= len(loop.results["r1"].token_ids) <= 5
+    assert any("Forward: flat" in line for line in lines) and any("KV memory" in line for line in lines)
+
+
+def test_the_settings_reach_their_parts(folder: Path) -> None:
+    settings = config_for(folder, 9, max_context_tokens=64, max_batch_size=2, kv_memory_bytes=10**6)
+    engine = load_engine(settings, lambda line: None)
+    assert engine.context_length == 64
+    assert engine.scheduler.stats().kv_budget_bytes == 10**6
+    request = GenerationRequest("r1", ({"role": "user", "content": "Hi"},), GREEDY)
+    assert engine.prompt_reader.read(request)[0].max_tokens == 9
+    loop = loop_over(engine)
+    for i in (1, 2, 3):
+        loop.add(create_sequence(i, max_tokens=3))
+    loop.run()
+    assert max(len(plan.spans) for plan in loop.plans) == 2
+
+
+def test_the_fallback_can_be_chosen(folder: Path) -> None:
+    engine = load_engine(config_for(folder, forward="padded", kv_memory_bytes=10**7), lambda line: None)
+    assert engine.describe["forward"] == "padded"
+
+
+def test_memory_for_not_even_one_token_is_one_clear_line(folder: Path) -> None:
+    with pytest.raises(StartupError, match="too little memory for the KV"):
+        load_engine(config_for(folder, kv_memory_bytes=100), lambda line: None)
+
+
+# --- the default model -------------------------------------------------------------------------
+
+SENTENCES = (
+    "The lighthouse keeper counted the ships that passed before the storm.",
+    "In 1911 an expedition of five men reached the pole and turned back.",
+    "Which of these three numbers is prime: 21, 37 or 51?",
+    "She wrote the recipe on a card: two eggs, flour, sugar and a pinch of salt.",
+    "def area(width, height):\n    return width * height\n",
+    "Rivers carry sand to the sea, and the sea carries it along the coast.",
+    "Please summarise the following report in one short paragraph.",
+    "The engine was quiet, the road was empty, and nobody spoke for an hour.",
+    "Water boils at 100 degrees at sea level and at 93 degrees on that mountain.",
+    "Once upon a time a fox and a crow lived in the same old oak tree.",
+    "Our train leaves at 7:45 from platform four; do not forget your ticket.",
+    "A good teacher asks more questions than she answers.",
+    "The moon has no air, so its sky is black even at noon.",
+    "Translate into French: I would like a cup of coffee, please.",
+    "Copper and tin make bronze, which is harder than either of them.",
+    "He closed the book, looked out of the window and began to laugh.",
+    "The committee meets on the first Monday of every month.",
+    "Bees tell each other by a dance where the flowers are.",
+    "List the planets of the solar system in order of their size.",
+    "An apple a day keeps the doctor away, or so my grandmother used to say.",
+    "The bridge was built in two years and has stood for two centuries.",
+    "If all cats are animals and Tom is a cat, then Tom is an animal.",
+    "The price went up by ten per cent in spring and by five in autumn.",
+    "Snow fell during the night and covered the footprints in the garden.",
+)
+NUM_PROMPTS = 64
+# (id, step at which it comes, step at which it goes)
+CANCELLED = ((101, 1, 4), (102, 3, 12), (103, 8, 9), (104, 15, 30))
+
+
+@pytest.fixture(scope="module")
+def default_engine() -> Iterator[LoadedEngine]:
+    yield load_engine(ServerConfig(engine=EngineConfig(kv_memory_bytes=10**9)), lambda line: None)
+    mx.clear_cache()
+
+
+@pytest.fixture(scope="module")
+def plain_model(default_engine: LoadedEngine) -> nn.Module:
+    """mlx-lm's own class over the same arrays."""
+    ours: Any = default_engine.generator._forward._model  # type: ignore[attr-defined]
+    plain = mlx_lm.models.llama.Model(ours.args)
+    plain.update(ours.parameters())
+    return plain
+
+
+@pytest.fixture(scope="module")
+def prompts(default_engine: LoadedEngine) -> list[list[int]]:
+    """10 to 300 tokens, most of them short; each another order of the sentences."""
+    made = []
+    for i in range(NUM_PROMPTS):
+        length = 160 + 20 * (i // 8) if i % 8 == 7 else 10 + i * 37 % 90
+        text = " ".join(random.Random(i).sample(SENTENCES, len(SENTENCES)))
+        made.append(default_engine.prompt_reader._tokenizer.encode(text)[:length])
+    assert min(map(len, made)) == 10 and max(map(len, made)) == 300
+    return made
+
+
+def num_answer_tokens(index: int) -> int:
+    return 12 + index % 3 * 6  # they leave at different times
+
+
+def sequence_for(index: int, prompt: list[int], sampling: SamplingParams = GREEDY) -> Sequence:
+    return create_sequence(index, max_tokens=num_answer_tokens(index), prompt=prompt, sampling=sampling)
+
+
+def run_all(engine: LoadedEngine, prompts: list[list[int]]) -> list[list[int]]:
+    """Half of the prompts come at once, the others one a step; four more come and are cancelled."""
+    loop, coming, batch_sizes = loop_over(engine), list(enumerate(prompts)), []
+    for _ in range(NUM_PROMPTS // 2):
+        loop.add(sequence_for(*coming.pop(0)))
+    while coming or engine.scheduler.has_work:
+        if coming:
+            loop.add(sequence_for(*coming.pop(0)))
+        for index, first, last in CANCELLED:
+            if len(loop.plans) == first:
+                loop.add(create_sequence(index, max_tokens=100, prompt=prompts[index % NUM_PROMPTS][:60]))
+            if len(loop.plans) == last:
+                loop.cancel(f"r{index}")
+        loop.step()
+        batch_sizes.append(engine.scheduler.stats().num_running)
+    loop.check_idle()
+    assert max(batch_sizes) == 32 and max(plan.num_decode_rows for plan in loop.plans) > 16
+    return [loop.results[f"r{i}"].token_ids for i in range(NUM_PROMPTS)]
+
+
+def check_teacher_forced(model: nn.Module, prompt: list[int], answer: list[int]) -> None:
+    """Every token is the best after those before it, which is what greedy means; one forward tells all."""
+    logits = np.array(model(mx.array([[*prompt, *answer[:-1]]]))[0, len(prompt) - 1 :])
+    for row, token_id in zip(logits, answer, strict=True):
+        gap = row.max() - row[token_id]
+        assert gap < 1e-3, f"{token_id} is worse than {row.argmax()} by {gap:.2g}"
+
+
+@pytest.mark.model
+def test_default_model_answers_as_mlx_lm_whatever_else_is_in_the_batch(
+    default_engine: LoadedEngine, plain_model: nn.Module, prompts: list[list[int]]
+) -> None:
+    answers = run_all(default_engine, prompts)
+    assert [len(answer) for answer in answers] == [num_answer_tokens(i) for i in range(NUM_PROMPTS)]
+    for prompt, answer in zip(prompts, answers, strict=True):
+        check_teacher_forced(plain_model, prompt, answer)
+    for i in range(0, NUM_PROMPTS, 11):
+        expected = greedy_answer(plain_model, prompts[i], len(answers[i]))
+        check_greedy(plain_model, prompts[i], answers[i], expected, near_tie=1e-3)
+
+
+@pytest.mark.model
+def test_default_model_draws_the_same_alone_and_among_31_others(
+    default_engine: LoadedEngine, prompts: list[list[int]]
+) -> None:
+    sampling = SamplingParams(temperature=0.9, top_p=0.95, top_k=100, seed=1234)
+    crowd = loop_over(default_engine)
+    crowd.add(sequence_for(0, prompts[2], sampling))
+    for i in range(1, 32):
+        crowd.add(sequence_for(i, prompts[i % 8 + 8][:40], SamplingParams(temperature=0.2 * (i % 5), seed=i)))
+    crowd.run()
+    alone = loop_over(default_engine)
+    alone.add(sequence_for(0, prompts[2], sampling))
+    alone.run()
+    assert alone.results["r0"].token_ids == crowd.results["r0"].token_ids
+    assert len(alone.results["r0"].token_ids) == num_answer_tokens(0)
+
+
+@pytest.mark.model
+def test_default_model_runs_flat_in_float32_and_knows_paris(default_engine: LoadedEngine) -> None:
+    assert default_engine.describe["forward"] == "flat"
+    question = {"role": "user", "content": "What is the capital of France?"}
+    sequence, pipeline = default_engine.prompt_reader.read(
+        GenerationRequest("r1", (question,), GREEDY, max_tokens=20)
+    )
+    loop = loop_over(default_engine)
+    loop.add(sequence)
+    loop.run()
+    text = "".join(pipeline.feed(token_id) for token_id in loop.results["r1"].token_ids)
+    assert "Paris" in text + pipeline.flush()
