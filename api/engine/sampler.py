@@ -52,7 +52,8 @@ class Sampler:
         weights = _keep_top_p(scores, weights, spans)
         cumulative = mx.cumsum(weights, axis=-1)
         target = _column([uniform(span) for span in spans]) * cumulative[:, -1:]
-        return mx.sum(cumulative <= target, axis=-1).astype(mx.int32)
+        tokens = mx.sum(cumulative <= target, axis=-1).astype(mx.int32)
+        return mx.minimum(tokens, logits.shape[-1] - 1)  # logits that are no numbers leave no weight at all
 
 
 def uniform(span: Span) -> float:

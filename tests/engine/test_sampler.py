@@ -4,6 +4,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from api.engine import sampler as sampler_module
 from api.engine.sampler import Sampler, uniform
 from api.types import SamplingParams, Slot, Span
 from tests.engine.tiny_models import gpu_like_platform, platform
@@ -149,6 +150,27 @@ def test_tokens_that_a_model_rules_out_are_never_drawn(sampler: Sampler) -> None
 def test_a_row_that_is_certain_stays_certain_in_every_precision(sampler: Sampler, dtype: mx.Dtype) -> None:
     logits = mx.array([[-100.0, 100.0, -100.0, 50.0]] * 50).astype(dtype)
     assert sampler(logits, [span(i, seed=2) for i in range(50)]).tolist() == [1] * 50
+
+
+@BOTH
+@pytest.mark.parametrize("number", [0.0, sampler_module._LARGEST_UNIFORM])
+def test_the_ends_of_the_unit_interval_draw_kept_tokens(
+    sampler: Sampler, number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler_module, "uniform", lambda span: number)
+    logits = [-3.0, -4.0, 1.0, -5.0, 0.9, -3.0, -6.0]
+    expected = 2 if number == 0 else 4
+    assert draws(sampler, logits, 1, top_k=2).tolist() == [expected]
+    assert draws(sampler, logits, 1, top_p=0.9).tolist() == [expected]
+
+
+@BOTH
+def test_a_row_that_is_not_a_number_spoils_no_other_and_stays_in_the_vocabulary(sampler: Sampler) -> None:
+    logits = mx.array([LOGITS, [float("nan")] * 8, LOGITS])
+    spans = [span(0, seed=i, top_p=0.9, top_k=5) for i in range(3)]
+    first, broken, last = np.array(sampler(logits, spans))
+    assert 0 <= broken < 8
+    assert [first, last] == [np.array(sampler(logits[i : i + 1], spans[i : i + 1]))[0] for i in (0, 2)]
 
 
 MIXED: list[dict[str, float]] = [

@@ -3,23 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from api.errors import OutOfMemoryError, ServerSideError
 from api.types import FinishReason, StepPlan
-from tests.engine.factories import (
-    EOS,
-    FakeClock,
-    FakeGenerator,
-    Loop,
-    StepFailed,
-    create_loop,
-    create_sequence,
-    expected_answer,
-    tiny_slot_classes,
-)
+from tests.engine.factories import Loop, create_loop, create_sequence, tiny_slot_classes
+from tests.engine.fake_generator import FakeClock, FakeGenerator, expected_answer
 
 FakeLoop = Loop[FakeGenerator]
 
@@ -39,20 +26,13 @@ def rows_of(loop: FakeLoop, sequence_id: int) -> list[int]:
     return [sum(s.num_tokens for s in plan.spans if s.sequence_id == sequence_id) for plan in loop.plans]
 
 
-def finish(loop: FakeLoop) -> None:
-    loop.run()
-    loop.check_idle()
-    for request_id in loop.results:
-        loop.check_answer(request_id)
-
-
 # --- one sequence ------------------------------------------------------------------------------
 
 
 def test_an_answer_ends_at_its_length() -> None:
     loop = create_loop()
     loop.add(create_sequence(num_prompt_tokens=5, max_tokens=6))
-    finish(loop)
+    loop.finish()
     assert loop.results["r1"].finish_reason is FinishReason.LENGTH
     assert len(loop.results["r1"].token_ids) == 6
 
@@ -93,7 +73,7 @@ def test_no_row_is_computed_for_tokens_after_the_last_one_allowed() -> None:
 def test_long_prompts_are_read_in_chunks_and_only_the_last_samples() -> None:
     loop = create_loop(max_step_tokens=32)
     loop.add(create_sequence(num_prompt_tokens=80, max_tokens=1))
-    finish(loop)
+    loop.finish()
     spans = [span for plan in loop.plans for span in plan.spans]
     assert [(s.start, s.num_tokens, s.samples) for s in spans] == [
         (0, 32, False),
@@ -123,7 +103,7 @@ def test_the_batch_has_at_most_its_size_and_others_join_as_rows_come_free() -> N
     loop = create_loop(max_batch_size=3)
     for i in range(1, 9):
         loop.add(create_sequence(i, max_tokens=i))
-    finish(loop)
+    loop.finish()
     assert max(len(plan.spans) for plan in loop.plans) == 3
 
 
@@ -136,7 +116,7 @@ def test_a_sequence_that_joins_later_and_is_shorter_ends_first() -> None:
     while not loop.results["r2"].is_done:
         loop.step()
     assert not loop.results["r1"].is_done
-    finish(loop)
+    loop.finish()
 
 
 @pytest.mark.parametrize("num_steps", [0, 1, 2, 5])
@@ -149,7 +129,7 @@ def test_a_cancelled_request_leaves_at_once_and_the_others_go_on(num_steps: int)
     loop.cancel("r2")
     assert loop.results["r2"].finish_reason is FinishReason.CANCELLED
     assert 2 not in ids(loop.step())
-    finish(loop)
+    loop.finish()
     assert len(loop.results["r1"].token_ids) == len(loop.results["r3"].token_ids) == 20
 
 
@@ -213,7 +193,7 @@ def test_the_shortest_prompt_is_read_first() -> None:
     calibrate(loop)
     for i, length in ((1, 90), (2, 60), (3, 30)):
         loop.add(create_sequence(i, length, max_tokens=1, arrival_seconds=clock.now))
-    finish(loop)
+    loop.finish()
     assert read_order(loop) == [3, 2, 1]
 
 
@@ -223,7 +203,7 @@ def test_a_prompt_that_waited_long_goes_before_shorter_ones() -> None:
     calibrate(loop)
     loop.add(create_sequence(1, 90, max_tokens=1, arrival_seconds=clock.now - 10))
     loop.add(create_sequence(2, 30, max_tokens=1, arrival_seconds=clock.now))
-    finish(loop)
+    loop.finish()
     assert read_order(loop) == [1, 2]
 
 
@@ -247,7 +227,7 @@ def test_a_stream_of_short_prompts_cannot_starve_a_long_one() -> None:
 def test_an_answer_that_outgrows_its_slot_moves_up_with_its_tokens() -> None:
     loop = create_loop()
     loop.add(create_sequence(num_prompt_tokens=5, max_tokens=50))
-    finish(loop)
+    loop.finish()
     moves = [move for plan in loop.plans for move in plan.moves]
     assert [(m.source.capacity, m.target.capacity, m.num_tokens) for m in moves] == [
         (16, 32, 16),
@@ -259,7 +239,7 @@ def test_many_requests_in_little_memory_get_the_same_answers() -> None:
     loop = create_loop(budget_tokens=80, context_length=64)
     for i in range(1, 13):
         loop.add(create_sequence(i, num_prompt_tokens=4 + i, max_tokens=40))
-    finish(loop)
+    loop.finish()
     assert loop.scheduler.stats().num_preemptions > 0
 
 
@@ -270,13 +250,13 @@ def test_the_youngest_is_preempted() -> None:
     while not loop.scheduler.stats().num_preemptions:
         loop.step()
     assert loop.plans[-1].released == (1,)
-    finish(loop)
+    loop.finish()
 
 
 def test_one_request_may_use_the_whole_budget() -> None:
     loop = create_loop(budget_tokens=50, context_length=1000)
     loop.add(create_sequence(num_prompt_tokens=10, max_tokens=40))
-    finish(loop)
+    loop.finish()
 
 
 def test_stats_tell_who_runs_who_waits_and_the_bytes() -> None:
@@ -287,191 +267,3 @@ def test_stats_tell_who_runs_who_waits_and_the_bytes() -> None:
     stats = loop.scheduler.stats()
     assert (stats.num_running, stats.num_waiting) == (1, 1)
     assert (stats.kv_used_bytes, stats.kv_reserved_bytes, stats.kv_budget_bytes) == (80, 80, 40960)
-
-
-# --- steps that raise --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("raises_when_read", [False, True])
-@pytest.mark.parametrize("num_steps", [0, 1, 4])
-def test_only_the_culprit_fails(num_steps: int, raises_when_read: bool) -> None:
-    loop = create_loop(max_step_tokens=16)
-    loop.generator.raises_when_read = raises_when_read
-    for i in range(1, 6):
-        loop.add(create_sequence(i, num_prompt_tokens=10 * i, max_tokens=20))
-    for _ in range(num_steps):
-        loop.step()
-    loop.generator.poison = {3}
-    finish(loop)
-    failed = [request_id for request_id, result in loop.results.items() if result.error]
-    assert failed == ["r3"]
-    error = loop.results["r3"].error
-    assert isinstance(error, ServerSideError) and error.status == 500
-
-
-def test_suspects_run_alone_until_each_has_a_token_and_then_together() -> None:
-    loop = create_loop()
-    for i in (1, 2, 3):
-        loop.add(create_sequence(i, num_prompt_tokens=4, max_tokens=20))
-    for _ in range(3):
-        loop.step()
-    loop.generator.fails_next = True
-    loop.step()
-    sizes = [len(loop.step().spans) for _ in range(10)]
-    assert sizes[:6] == [1, 0, 1, 0, 1, 0]
-    assert sizes[6:] == [3, 3, 3, 3]
-    finish(loop)
-    assert all(result.error is None for result in loop.results.values())
-
-
-def test_a_failure_that_passes_costs_nobody_an_answer() -> None:
-    loop = create_loop(budget_tokens=200, context_length=100)
-    for i in range(1, 9):
-        loop.add(create_sequence(i, num_prompt_tokens=3 * i, max_tokens=30))
-    for _ in range(6):
-        loop.step()
-        loop.step()
-        loop.generator.fails_next = len(loop.plans[-1].spans) > 1
-    finish(loop)
-    assert all(result.error is None for result in loop.results.values())
-
-
-def test_a_request_that_was_not_in_the_step_is_no_suspect() -> None:
-    loop = create_loop(max_batch_size=2)
-    for i in (1, 2, 3):
-        loop.add(create_sequence(i, max_tokens=5))
-    loop.generator.poison = {1, 2}
-    finish(loop)
-    assert loop.results["r3"].error is None
-    assert not loop.sequences["r3"].is_suspect
-
-
-def test_an_error_with_a_code_of_its_own_reaches_the_client_as_it_is() -> None:
-    loop = create_loop()
-    loop.add(create_sequence())
-    loop.scheduler.schedule()
-    (output,) = loop.scheduler.recover(OutOfMemoryError("full"))
-    assert isinstance(output.error, OutOfMemoryError)
-
-
-def test_an_error_with_nobody_to_blame_is_raised() -> None:
-    loop = create_loop()
-    error = StepFailed()
-    with pytest.raises(StepFailed):
-        loop.scheduler.recover(error)
-
-
-# --- any order of events -----------------------------------------------------------------------
-
-
-class SchedulerMachine(RuleBasedStateMachine):
-    """Requests come, go and break in any order, in little memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = create_loop(budget_tokens=120, context_length=60, max_batch_size=4, max_step_tokens=20)
-
-    @rule(
-        num_prompt_tokens=st.integers(1, 40),
-        max_tokens=st.integers(1, 20),
-        ends=st.booleans(),
-        late=st.floats(0, 5),
-    )
-    def add(self, num_prompt_tokens: int, max_tokens: int, ends: bool, late: float) -> None:
-        sequence_id = len(self.loop.results) + 1
-        eos = [EOS, 1, 2] if ends else []
-        self.loop.add(
-            create_sequence(
-                sequence_id, num_prompt_tokens, max_tokens, eos_token_ids=eos, arrival_seconds=100 + late
-            )
-        )
-
-    @precondition(lambda self: self.loop.results)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        request_id = data.draw(st.sampled_from(sorted(self.loop.results)))
-        was_done = self.loop.results[request_id].is_done
-        self.loop.cancel(request_id)
-        assert self.loop.results[request_id].is_done
-        assert was_done or self.loop.results[request_id].finish_reason is FinishReason.CANCELLED
-
-    @rule(count=st.integers(1, 6))
-    def step(self, count: int) -> None:
-        for _ in range(count):
-            has_suspects = any(sequence.is_suspect for sequence in self.loop.live_sequences)
-            before = [] if has_suspects or self.loop.has_failed else self.loop.plans[-1:]
-            plan = self.loop.step()
-            check_rows(plan)
-            for last in before:
-                check_nobody_starves(self.loop, last, plan)
-
-    @precondition(lambda self: self.loop.scheduler.stats().num_running)
-    @rule()
-    def step_raises(self) -> None:
-        """Once. With several sequences under way nobody can be blamed yet."""
-        self.loop.generator.fails_next = True
-        before = {i for i, result in self.loop.results.items() if result.error}
-        under_way = {i for plan in self.loop.plans[-1:] for i in ids(plan)}
-        plan = self.loop.step()
-        failed = {i for i, result in self.loop.results.items() if result.error} - before
-        involved = under_way | set(ids(plan))
-        assert len(failed) <= 1
-        assert not failed or failed <= {f"r{i}" for i in involved}
-
-    @precondition(lambda self: self.loop.results)
-    @rule(data=st.data(), when_read=st.booleans())
-    def poison(self, data: st.DataObject, when_read: bool) -> None:
-        request_id = data.draw(st.sampled_from(sorted(self.loop.results)))
-        self.loop.generator.poison = {self.loop.sequences[request_id].sequence_id}
-        self.loop.generator.raises_when_read = when_read
-
-    @invariant()
-    def bytes_add_up(self) -> None:
-        self.loop.slots.check()
-        held = [sequence.slot for sequence in self.loop.live_sequences if sequence.slot]
-        assert len(set(held)) == len(held)
-        assert self.loop.slots.used_bytes == 10 * sum(slot.capacity for slot in held)
-
-    def teardown(self) -> None:
-        finish(self.loop)
-
-
-def check_rows(plan: StepPlan) -> None:
-    """A chunk of 16 is read even where the decode rows leave less."""
-    num_decode_rows = sum(1 for span in plan.spans if span.sample_index > 0 and span.num_tokens == 1)
-    assert plan.num_rows <= max(20, num_decode_rows + 16)
-
-
-def check_nobody_starves(loop: FakeLoop, last: StepPlan, plan: StepPlan) -> None:
-    """Who sampled in the last step has a row in this one, is at its end, or lost its slot."""
-    for span in last.spans:
-        sequence = loop.sequences[f"r{span.sequence_id}"]
-        goes_on = span.samples and span.sample_index + 1 < sequence.max_tokens
-        if goes_on and not loop.has_failed and not loop.results[sequence.request_id].is_done:
-            assert span.sequence_id in [*ids(plan), *plan.released]
-
-
-SchedulerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
-TestAnyOrder = SchedulerMachine.TestCase
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    requests=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=15),
-    budget_tokens=st.integers(60, 300),
-    max_step_tokens=st.integers(1, 64),
-    max_batch_size=st.integers(1, 8),
-)
-def test_answers_do_not_depend_on_the_memory_the_chunks_or_the_batch(
-    requests: list[tuple[int, int]], budget_tokens: int, max_step_tokens: int, max_batch_size: int
-) -> None:
-    loop = create_loop(
-        budget_tokens=budget_tokens,
-        context_length=60,
-        max_batch_size=max_batch_size,
-        max_step_tokens=max_step_tokens,
-    )
-    for i, (num_prompt_tokens, max_tokens) in enumerate(requests, 1):
-        loop.add(create_sequence(i, num_prompt_tokens, max_tokens))
-    finish(loop)
-    assert all(result.finish_reason is FinishReason.LENGTH for result in loop.results.values())

@@ -84,11 +84,10 @@ def _per_row(sinks: mx.array, shape: tuple[int, ...], repeats: int) -> mx.array:
 
 
 def _softmax(scores: mx.array, sinks: mx.array | None, platform: Platform) -> tuple[mx.array, mx.array]:
-    """Unnormalised weights and their sums; a row with nothing to attend to stays finite."""
+    """Unnormalised weights and their sums; each row must see at least one position."""
     peak = mx.max(scores, axis=-1, keepdims=True)
     if sinks is not None:
         peak = mx.maximum(peak, sinks)
-    peak = mx.maximum(peak, mx.finfo(mx.float32).min)
     weights = platform.exp(scores - peak)
     total = mx.sum(weights, axis=-1, keepdims=True)
     if sinks is not None:

@@ -93,9 +93,10 @@ class FlatLayer:
         length = group.length(ring)
         keys = self._kv.keys[group.capacity][: group.num_slots, :, :length]
         values = self._kv.values[group.capacity][: group.num_slots, :, :length]
-        in_slot_order = queries[group.row_of_slot]
-        out = self._attention(in_slot_order, keys, values, scale, group.mask(window, ring), sinks)
-        return out[group.slots]
+        if not group.is_dense:
+            queries = queries[group.row_of_slot]
+        out = self._attention(queries, keys, values, scale, group.mask(window, ring), sinks)
+        return out if group.is_dense else out[group.slots]
 
     def _attend_chunk(
         self, chunk: ChunkRows, queries: mx.array, scale: float, window: int | None, sinks: mx.array | None

