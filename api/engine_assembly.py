@@ -54,7 +54,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     platform = detect_platform()
     prepare_device(platform)
     files = locate_model(config.engine.model, report)
-    find_classes = class_finder(load_model_package(platform.swiglu))
+    find_classes = class_finder(load_model_package(platform.model_functions))
     loaded = load_model(files, config.engine, find_classes, report)
     tokenizer = load_tokenizer(
         loaded.folder,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -20,11 +20,12 @@ import mlx_lm.utils
 
 _PACKAGE_NAME = "mlx_lm_flat_models"
 
-Swiglu = Callable[[mx.array, mx.array], mx.array]
 
+def load_model_package(functions: Mapping[str, Callable[..., Any]]) -> ModuleType:
+    """The private package, created on first use.
 
-def load_model_package(swiglu: Swiglu | None = None) -> ModuleType:
-    """The private package, created on first use. ``swiglu`` replaces the models' own activation."""
+    ``functions``: ``"module.name" -> function`` that the models get in place of mlx-lm's own.
+    """
     if _PACKAGE_NAME in sys.modules:
         return sys.modules[_PACKAGE_NAME]
     package = ModuleType(_PACKAGE_NAME)
@@ -32,8 +33,9 @@ def load_model_package(swiglu: Swiglu | None = None) -> ModuleType:
     sys.modules[_PACKAGE_NAME] = package
     base = importlib.import_module(f"{_PACKAGE_NAME}.base")
     _set(base, "scaled_dot_product_attention", _with_attend(base.scaled_dot_product_attention))
-    if swiglu is not None:
-        _set(importlib.import_module(f"{_PACKAGE_NAME}.activations"), "swiglu", swiglu)
+    for path, function in functions.items():
+        module, _, name = path.rpartition(".")
+        _set(importlib.import_module(f"{_PACKAGE_NAME}.{module}"), name, function)
     return package
 
 

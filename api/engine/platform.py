@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 
 from api.engine import cpu_functions
+from api.engine.cpu_memory import keep_freed_memory
+from api.engine.cpu_rope import RopeFactory
 
 
 def exp_nonpositive(x: mx.array) -> mx.array:
@@ -24,7 +27,7 @@ class Platform:
     max_step_tokens: int  # rows of one forward beyond which nothing is gained per row
     first_chunk_tokens: int  # prompt rows beside running streams before any step was timed
     exp: Callable[[mx.array], mx.array]  # for x <= 0
-    swiglu: Callable[[mx.array, mx.array], mx.array] | None  # given to the models instead of their own
+    model_functions: Mapping[str, Callable[..., Any]]  # given to the models in place of mlx-lm's own
     buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
 
 
@@ -39,7 +42,10 @@ def detect_platform() -> Platform:
             max_step_tokens=256,
             first_chunk_tokens=64,
             exp=cpu_functions.exp_nonpositive,
-            swiglu=cpu_functions.swiglu,
+            model_functions={
+                "activations.swiglu": cpu_functions.swiglu,
+                "rope_utils.initialize_rope": RopeFactory(),
+            },
             buffer_cache_bytes=256 * 1024**2,
         )
     return Platform(
@@ -48,13 +54,15 @@ def detect_platform() -> Platform:
         max_step_tokens=2048,
         first_chunk_tokens=256,
         exp=exp_nonpositive,
-        swiglu=None,
+        model_functions={},
         buffer_cache_bytes=1024**3,
     )
 
 
 def prepare_device(platform: Platform) -> None:
-    """Process-wide settings of MLX: bounded buffer cache, and on Metal weights that stay wired."""
+    """Process-wide settings: a bounded buffer cache, on Metal weights that stay wired."""
+    if platform.is_cpu:
+        keep_freed_memory()
     mx.set_cache_limit(platform.buffer_cache_bytes)
     if platform.name == "metal":
         limit = mx.device_info().get("max_recommended_working_set_size")

@@ -11,16 +11,16 @@ from tests.engine.tiny_models import CONFIGS, build_model, build_plain_model, pl
 
 def test_the_package_is_private_and_mlx_lm_stays_as_it_is() -> None:
     original = mlx_lm.models.base.scaled_dot_product_attention
-    package = load_model_package(platform().swiglu)
+    package = load_model_package(platform().model_functions)
     model_class, _ = class_finder(package)(CONFIGS["llama"])
     assert model_class is not mlx_lm.models.llama.Model
     assert model_class.__module__.startswith(package.__name__)
     assert mlx_lm.models.llama.scaled_dot_product_attention is original
-    assert load_model_package(platform().swiglu) is package
+    assert load_model_package(platform().model_functions) is package
 
 
 def test_an_unknown_architecture_is_a_value_error() -> None:
-    find = class_finder(load_model_package(platform().swiglu))
+    find = class_finder(load_model_package(platform().model_functions))
     with pytest.raises(ValueError, match="no_such_model"):
         find({"model_type": "no_such_model"})
 

@@ -148,7 +148,7 @@ def gpu_like_platform() -> Platform:
 
 def build_model(name: str) -> nn.Module:
     """A fresh model from the private package, the same weights each time."""
-    model_class, args_class = class_finder(load_model_package(platform().swiglu))(CONFIGS[name])
+    model_class, args_class = class_finder(load_model_package(platform().model_functions))(CONFIGS[name])
     mx.random.seed(0)
     model: nn.Module = model_class(args_class.from_dict(CONFIGS[name]))  # type: ignore[attr-defined]
     model.update(tree_map(lambda p: p * _WEIGHT_SCALE if p.ndim > 1 else p, model.parameters()))
