@@ -34,8 +34,6 @@ class Platform:
 def detect_platform() -> Platform:
     """The platform of MLX's default device."""
     if mx.default_device() == mx.cpu:
-        # Compiled kernels need a C++ compiler on the user's machine, and call the scalar exp.
-        mx.disable_compile()
         return Platform(
             name="cpu",
             is_cpu=True,

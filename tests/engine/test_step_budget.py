@@ -13,7 +13,7 @@ def create(max_step_tokens: int = 256, stall_seconds: float = 0.25) -> StepBudge
 
 def observe_line(budget: StepBudget, base_seconds: float, seconds_per_row: float) -> None:
     """Plain steps of 8 rows and steps with a prompt of 64 rows beside them, on an exact line."""
-    for _ in range(40):
+    for _ in range(60):
         budget.observe(8, 0, base_seconds + 8 * seconds_per_row)
         budget.observe(72, 64, base_seconds + 72 * seconds_per_row)
 
@@ -25,21 +25,31 @@ def test_nobody_to_stall_means_the_whole_step() -> None:
 
 
 def test_before_any_measurement_the_first_chunk_is_read() -> None:
-    assert create().num_prompt_rows(4) == 64
+    budget = create()
+    budget.observe(8, 0, 0.1)
+    assert budget.num_prompt_rows(4) == 64
 
 
-def test_the_stall_target_over_the_cost_of_a_row_is_the_room() -> None:
+def test_the_stall_target_over_what_a_row_adds_is_the_room() -> None:
     budget = create()
     observe_line(budget, base_seconds=0.05, seconds_per_row=0.005)
     assert budget.seconds_per_row == pytest.approx(0.005)
     assert budget.num_prompt_rows(8) == pytest.approx(50, abs=1)
 
 
-def test_without_plain_steps_the_whole_step_counts_as_the_rows_doing() -> None:
+def test_without_decode_rows_the_whole_step_counts_as_the_rows_doing() -> None:
     budget = create()
+    budget.observe(8, 0, 0.3)
     budget.observe(64, 64, 0.64)
     assert budget.seconds_per_row == pytest.approx(0.01)
     assert budget.num_prompt_rows(1) == pytest.approx(25, abs=1)
+
+
+def test_slow_decode_steps_before_do_not_make_rows_look_free() -> None:
+    budget = create()
+    budget.observe(8, 0, 5.0)
+    budget.observe(72, 64, 0.36)
+    assert budget.seconds_per_row == pytest.approx(0.6 * 0.36 / 72)
 
 
 def test_prompts_always_advance_by_the_smallest_chunk() -> None:
@@ -51,16 +61,17 @@ def test_prompts_always_advance_by_the_smallest_chunk() -> None:
 
 def test_decode_rows_take_their_share_of_a_step() -> None:
     budget = create()
-    observe_line(budget, 0.05, 1e-6)
+    observe_line(budget, 0.001, 1e-6)
     assert budget.num_prompt_rows(32) == 224
 
 
 def test_the_averages_follow_a_device_that_becomes_slower() -> None:
     budget = create()
-    observe_line(budget, 0.05, 0.001)
+    observe_line(budget, 0.02, 0.0005)
     before = budget.num_prompt_rows(8)
-    observe_line(budget, 0.05, 0.01)
-    assert budget.num_prompt_rows(8) == pytest.approx(25, abs=1) and before == 248
+    observe_line(budget, 0.02, 0.01)
+    assert budget.num_prompt_rows(8) == pytest.approx(25, abs=1)
+    assert before == 248
 
 
 STEPS = st.tuples(st.integers(1, 64), st.integers(0, 256), st.just(0.0) | st.floats(1e-9, 100))
