@@ -9,6 +9,9 @@ import mlx.core as mx
 from api.engine.platform import Platform
 
 
+_ROW_MULTIPLE = 4  # rows that a matrix product on the CPU takes at a time
+
+
 class Attention(Protocol):
     """One fused attention.
 
@@ -62,25 +65,40 @@ def grouped_attention(platform: Platform) -> Attention:
         batch, num_heads, num_queries, head_dim = queries.shape
         num_kv_heads = keys.shape[1]
         repeats = num_heads // num_kv_heads
-        stacked = (queries * scale).reshape(batch, num_kv_heads, repeats * num_queries, head_dim)
-        scores = stacked @ keys.swapaxes(-1, -2)
-        shape = scores.shape
+        num_rows = repeats * num_queries
+        stacked = (queries * scale).reshape(batch, num_kv_heads, num_rows, head_dim)
+        if num_queries == 1:
+            stacked = _padded(stacked)
+        scores = (stacked @ keys.swapaxes(-1, -2)).astype(mx.float32)
         if mask is not None:
-            rows = scores.reshape(batch, num_heads, num_queries, -1)
-            scores = mx.where(mask, rows, -mx.inf).reshape(shape)
-        per_row = None if sinks is None else _per_row(sinks, shape, repeats)
-        weights, total = _softmax(scores.astype(mx.float32), per_row, platform)
+            scores = _masked(scores, mask, num_queries)
+        per_row = None if sinks is None else _per_row(sinks, num_kv_heads, num_queries, scores.shape[2])
+        weights, total = _softmax(scores, per_row, platform)
         out = (weights.astype(values.dtype) @ values) / total.astype(values.dtype)
-        return out.reshape(batch, num_heads, num_queries, -1)
+        return out[:, :, :num_rows].reshape(batch, num_heads, num_queries, -1)
 
     return attend
 
 
-def _per_row(sinks: mx.array, shape: tuple[int, ...], repeats: int) -> mx.array:
-    """``sinks [heads]`` as one value for each row of the scores ``[B, kv_heads, repeats * N, L]``."""
-    num_queries = shape[2] // repeats
-    grouped = mx.repeat(sinks.reshape(shape[1], repeats, 1), num_queries, axis=2)
-    return grouped.reshape(1, shape[1], shape[2], 1).astype(mx.float32)
+def _padded(rows: mx.array) -> mx.array:
+    """Adds rows of zeros up to a multiple of four: a product with three rows takes longer than with four."""
+    missing = -rows.shape[2] % _ROW_MULTIPLE
+    return mx.pad(rows, ((0, 0), (0, 0), (0, missing), (0, 0))) if missing else rows
+
+
+def _masked(scores: mx.array, mask: mx.array, num_queries: int) -> mx.array:
+    """``scores [B, kv_heads, rows, L]``, the rows of each query head behind one another."""
+    if num_queries == 1:
+        return mx.where(mask, scores, -mx.inf)
+    by_head = scores.reshape(scores.shape[0], -1, num_queries, scores.shape[3])
+    return mx.where(mask, by_head, -mx.inf).reshape(scores.shape)
+
+
+def _per_row(sinks: mx.array, num_kv_heads: int, num_queries: int, num_rows: int) -> mx.array:
+    """``sinks [heads]`` as one value for each row of the scores, ``[1, kv_heads, num_rows, 1]``."""
+    rows = mx.repeat(sinks.reshape(num_kv_heads, -1), num_queries, axis=1)
+    padded = mx.pad(rows, ((0, 0), (0, num_rows - rows.shape[1])))
+    return padded[None, :, :, None].astype(mx.float32)
 
 
 def _softmax(scores: mx.array, sinks: mx.array | None, platform: Platform) -> tuple[mx.array, mx.array]:
