@@ -74,7 +74,7 @@ def _add_middleware(app: FastAPI) -> None:
 
 def create_handler(config: ServerConfig) -> ServerHandler:
     """Puts the BLAS in place and only then imports what imports mlx."""
-    log.info(preload_blas().line)
+    log.info(preload_blas(config.workers).line)
     from api.server_handler import ServerHandler
 
     return ServerHandler(config)

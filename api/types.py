@@ -159,6 +159,18 @@ class StepOutput:
         return self.finish_reason is not None or self.error is not None
 
 
+@dataclass(frozen=True, slots=True)
+class SchedulerStats:
+    """A snapshot; the batch thread publishes one after each step."""
+
+    num_running: int = 0
+    num_waiting: int = 0
+    kv_used_bytes: int = 0
+    kv_reserved_bytes: int = 0
+    kv_budget_bytes: int = 0
+    num_preemptions: int = 0
+
+
 # --- towards the client ------------------------------------------------------------------------
 
 

@@ -63,4 +63,6 @@ class StepRope(nn.RoPE):  # type: ignore[misc]  # mlx.nn is untyped
         half = self.dims // 2
         swapped = mx.concatenate([x[..., half : self.dims], x[..., :half]], axis=-1)
         rotated = x[..., : self.dims] * cos + swapped * sin
-        return rotated if self.dims == x.shape[-1] else mx.concatenate([rotated, x[..., self.dims :]], axis=-1)
+        if self.dims == x.shape[-1]:
+            return rotated
+        return mx.concatenate([rotated, x[..., self.dims :]], axis=-1)

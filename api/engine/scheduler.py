@@ -17,22 +17,12 @@ from api.engine.kv_slots import SlotPool
 from api.engine.sequence import Sequence
 from api.engine.step_budget import StepBudget
 from api.errors import ApiError, ServerSideError
-from api.types import FinishReason, SampledToken, SlotMove, Span, StepOutput, StepPlan
+from api.types import FinishReason, SampledToken, SchedulerStats, SlotMove, Span, StepOutput, StepPlan
 
 # A slot is first taken for the prompt and this much of the answer; longer answers move up a class.
 _FIRST_ANSWER_TOKENS = 128
 # A prompt's wait counts this much against the time that reading it would take.
 _AGEING = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerStats:
-    num_running: int
-    num_waiting: int
-    kv_used_bytes: int
-    kv_reserved_bytes: int
-    kv_budget_bytes: int
-    num_preemptions: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import structlog
 from api.engine.sequence import Sequence
 from api.errors import ApiError, StartupError
 from api.observability.metrics import Metrics
-from api.threads.contracts import Inbox, LoadedEngine, NoStats, ResultQueue, Scheduler, SchedulerStats
+from api.threads.contracts import Inbox, LoadedEngine, ResultQueue, Scheduler
 from api.threads.worker import Heartbeat
-from api.types import Cancel, SampledToken, StepOutput, StepOutputs, StepPlan
+from api.types import Cancel, SampledToken, SchedulerStats, StepOutput, StepOutputs, StepPlan
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class BatchThread:
         self._results = results
         self._metrics = metrics
         self.heartbeat = Heartbeat("batch")
-        self.stats: SchedulerStats = NoStats()  # the latest snapshot, for /stats; replaced whole
+        self.stats = SchedulerStats()  # the latest snapshot, for /stats; replaced whole
 
     def run(self) -> None:
         try:

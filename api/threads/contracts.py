@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -15,39 +14,11 @@ from api.types import (
     OutputPipeline,
     ResultMessage,
     SampledToken,
+    SchedulerStats,
     StepOutput,
     StepPlan,
     TextEvent,
 )
-
-
-class SchedulerStats(Protocol):
-    """A frozen snapshot; the batch thread publishes one after each step."""
-
-    @property
-    def num_running(self) -> int: ...
-    @property
-    def num_waiting(self) -> int: ...
-    @property
-    def kv_used_bytes(self) -> int: ...
-    @property
-    def kv_reserved_bytes(self) -> int: ...
-    @property
-    def kv_budget_bytes(self) -> int: ...
-    @property
-    def num_preemptions(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class NoStats:
-    """The snapshot before a scheduler exists."""
-
-    num_running: int = 0
-    num_waiting: int = 0
-    kv_used_bytes: int = 0
-    kv_reserved_bytes: int = 0
-    kv_budget_bytes: int = 0
-    num_preemptions: int = 0
 
 
 class Scheduler(Protocol):

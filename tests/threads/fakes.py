@@ -16,13 +16,13 @@ from typing import Any
 from api.config import EngineConfig, ServerConfig
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, ServerSideError
-from api.threads.contracts import NoStats
 from api.types import (
     FinishReason,
     GenerationRequest,
     OutputPipeline,
     SampledToken,
     SamplingParams,
+    SchedulerStats,
     Slot,
     Span,
     StepOutput,
@@ -131,9 +131,9 @@ class FakeScheduler:
         self._drop(self.planned[0])
         return [StepOutput(request_id, error=ServerSideError("the step failed"))]
 
-    def stats(self) -> NoStats:
+    def stats(self) -> SchedulerStats:
         used_bytes = 10 * len(self.running)
-        return NoStats(len(self.running), 0, used_bytes, used_bytes, 1000, 0)
+        return SchedulerStats(len(self.running), 0, used_bytes, used_bytes, 1000, 0)
 
     def _append(self, token: SampledToken) -> StepOutput:
         sequence = self.running[token.sequence_id]

@@ -8,7 +8,6 @@ import mlx.core as mx
 
 from api.engine.platform import Platform
 
-
 _ROW_MULTIPLE = 4  # rows that a matrix product on the CPU takes at a time
 
 
@@ -83,7 +82,7 @@ def grouped_attention(platform: Platform) -> Attention:
 def _padded(rows: mx.array) -> mx.array:
     """Adds rows of zeros up to a multiple of four: a product with three rows takes longer than with four."""
     missing = -rows.shape[2] % _ROW_MULTIPLE
-    return mx.pad(rows, ((0, 0), (0, 0), (0, missing), (0, 0))) if missing else rows
+    return mx.pad(rows, [(0, 0), (0, 0), (0, missing), (0, 0)]) if missing else rows
 
 
 def _masked(scores: mx.array, mask: mx.array, num_queries: int) -> mx.array:
@@ -97,7 +96,7 @@ def _masked(scores: mx.array, mask: mx.array, num_queries: int) -> mx.array:
 def _per_row(sinks: mx.array, num_kv_heads: int, num_queries: int, num_rows: int) -> mx.array:
     """``sinks [heads]`` as one value for each row of the scores, ``[1, kv_heads, num_rows, 1]``."""
     rows = mx.repeat(sinks.reshape(num_kv_heads, -1), num_queries, axis=1)
-    padded = mx.pad(rows, ((0, 0), (0, num_rows - rows.shape[1])))
+    padded = mx.pad(rows, [(0, 0), (0, num_rows - rows.shape[1])])
     return padded[None, :, :, None].astype(mx.float32)
 
 

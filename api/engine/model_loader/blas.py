@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,8 +57,11 @@ class BlasReport:
         return f"BLAS: OpenBLAS {self.version or '?'}, {self.num_threads or '?'} threads ({self.library})"
 
 
-def preload_blas(root: Path = Path("/")) -> BlasReport:
-    """Loads OpenBLAS for the whole process where MLX computes on a Linux CPU; never raises."""
+def preload_blas(num_workers: int = 1, root: Path = Path("/")) -> BlasReport:
+    """Loads OpenBLAS for the whole process where MLX computes on a Linux CPU; never raises.
+
+    ``num_workers`` processes share the machine: each takes its part of the cores.
+    """
     if not needs_blas():
         return BlasReport(is_needed=False)
     if "mlx.core" in sys.modules:
@@ -65,6 +69,7 @@ def preload_blas(root: Path = Path("/")) -> BlasReport:
     for candidate in _candidates(root):
         library = _load_global(candidate)
         if library is not None:
+            _share_cores(library, num_workers)
             return _describe(candidate, library)
     return BlasReport(is_needed=True)
 
@@ -99,6 +104,12 @@ def _load_global(path: str) -> ctypes.CDLL | None:
         return None
     # Builds with prefixed or suffixed symbols load well and replace nothing.
     return library if hasattr(library, "cblas_sgemm") else None
+
+
+def _share_cores(library: ctypes.CDLL, num_workers: int) -> None:
+    """Threads of several processes that spin on the same cores would only hold each other up."""
+    if num_workers > 1 and hasattr(library, "openblas_set_num_threads"):
+        library.openblas_set_num_threads(max(1, (os.cpu_count() or 1) // num_workers))
 
 
 def _describe(path: str, library: ctypes.CDLL) -> BlasReport:

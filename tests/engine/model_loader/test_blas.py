@@ -39,7 +39,7 @@ def before_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("before_mlx")
 def test_missing_library_comes_with_the_hint(tmp_path: Path) -> None:
-    report = preload_blas(tmp_path)
+    report = preload_blas(root=tmp_path)
     assert not report.is_fast
     assert "apt-get install libopenblas0-pthread" in report.line
 
@@ -49,13 +49,29 @@ def test_broken_library_is_passed_over(tmp_path: Path) -> None:
     folder = tmp_path / "usr/lib/some-linux-gnu/openblas-pthread"
     folder.mkdir(parents=True)
     (folder / "libopenblas.so.0").write_text("no library")
-    assert preload_blas(tmp_path).library is None
+    assert preload_blas(root=tmp_path).library is None
 
 
-@pytest.mark.skipif(
-    not any(Path("/").glob("usr/lib/*/openblas-pthread/libopenblas.so.0")), reason="no OpenBLAS"
+needs_openblas = pytest.mark.skipif(
+    not blas.needs_blas() or not any(Path("/").glob("usr/lib/*/openblas-pthread/libopenblas.so.0")),
+    reason="no OpenBLAS, or MLX brings its own BLAS here",
 )
-@pytest.mark.skipif(not blas.needs_blas(), reason="MLX brings its own BLAS here")
+
+
+@needs_openblas
+def test_workers_share_the_cores() -> None:
+    code = (
+        "from api.engine.model_loader.blas import preload_blas;"
+        "print(preload_blas(1).num_threads, preload_blas(1000).num_threads)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    alone, shared = done.stdout.split()
+    assert int(alone) >= 1
+    assert int(shared) == 1
+
+
+@needs_openblas
 def test_mlx_multiplies_with_the_preloaded_library() -> None:
     # In a process of its own: this one has imported mlx. The symbol that mlx's library resolves
     # must be the one of OpenBLAS, which the global scope shows.
