@@ -34,19 +34,17 @@ class Program:
 
     process: subprocess.Popen[str]
     lines: list[str]
+    reader: threading.Thread
 
     @classmethod
     def start(cls, *arguments: str) -> Program:
         command = [sys.executable, "app.py", "--host", "127.0.0.1", "--port", "0", *arguments]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        program = cls(process, [])
-        threading.Thread(target=program._read, daemon=True).start()
-        return program
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
+        lines: list[str] = []
+        assert process.stderr is not None
+        reader = threading.Thread(target=lines.extend, args=(process.stderr,))
+        reader.start()
+        return cls(process, lines, reader)
 
     @property
     def url(self) -> str:
@@ -59,9 +57,17 @@ class Program:
     def _match(self) -> re.Match[str] | None:
         return SERVING.search("".join(self.lines))
 
+    def wait(self) -> int:
+        """The exit code; raises TimeoutExpired."""
+        code = self.process.wait(30)
+        self.reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.wait()
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +204,7 @@ def test_a_signal_lets_running_answers_finish() -> None:
         data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
     assert data[-1] == "[DONE]"
     assert json.loads(data[-2])["choices"][0]["finish_reason"] in ("length", "stop")
-    assert program.process.wait(30) == 0
+    assert program.wait() == 0
 
 
 def test_what_cannot_start_says_so_in_one_line() -> None:
