@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI
@@ -24,12 +23,10 @@ from api.routes import chat_completions, models, status
 from api.routes.answers import answer_api_error, answer_http_exception
 from api.routes.context import HttpContext
 from api.routes.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
+from api.server_handler import ServerHandler
 from api.serving.server import serve
 from api.serving.sockets import open_socket
 from api.serving.supervisor import STARTUP_ERROR_CODE, Supervisor
-
-if TYPE_CHECKING:
-    from api.server_handler import ServerHandler
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +70,8 @@ def _add_middleware(app: FastAPI) -> None:
 
 
 def create_handler(config: ServerConfig) -> ServerHandler:
-    """Puts the BLAS in place and only then imports what imports mlx."""
+    """Puts the BLAS in place: the handler's batch thread is the first to import mlx."""
     log.info(preload_blas(config.workers).line)
-    from api.server_handler import ServerHandler
-
     return ServerHandler(config)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import mlx.core as mx
-
 from api.config import EngineConfig, ServerConfig
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.kv_slots import SlotPool
@@ -91,7 +89,7 @@ def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
 
 
 def _slot_pool(config: ServerConfig, loaded: LoadedModel, chosen: ChosenForward, report: Report) -> SlotPool:
-    budget_bytes = config.engine.kv_memory_bytes or _free_budget_bytes() // config.workers
+    budget_bytes = config.engine.kv_memory_bytes or _free_budget_bytes(config.workers, loaded.weight_bytes)
     try:
         slots = SlotPool(
             context_length=loaded.context_length,
@@ -107,11 +105,14 @@ def _slot_pool(config: ServerConfig, loaded: LoadedModel, chosen: ChosenForward,
     return slots
 
 
-def _free_budget_bytes() -> int:
+def _free_budget_bytes(num_workers: int, weight_bytes: int) -> int:
+    """This process's share of what is free, less the weights that its siblings may still have to load.
+
+    At least half of its plain share: a worker that is started again finds its siblings loaded.
+    """
     free = free_bytes() or 0
-    if mx.default_device() != mx.cpu:
-        free -= mx.get_active_memory()
-    return max(0, free - max(_SMALLEST_MARGIN_BYTES, int(free * _MARGIN_SHARE)))
+    usable = max(0, free - max(_SMALLEST_MARGIN_BYTES, int(free * _MARGIN_SHARE)))
+    return max(usable - (num_workers - 1) * weight_bytes, usable // 2) // num_workers
 
 
 def _vocab_size(loaded: LoadedModel) -> int:

@@ -147,8 +147,7 @@ class ServerHandler:
         """Takes a request. Raises NotServingError or QueueFullError."""
         refusal = self._refusal()
         if refusal is not None:
-            self._metrics.request_refused(refusal.code or refusal.type)
-            log_refused(request.request_id, refusal)
+            self.record_refusal(refusal, request.request_id)
             raise refusal
         if not request.arrival_seconds:
             request = replace(request, arrival_seconds=time.monotonic())
@@ -156,6 +155,11 @@ class ServerHandler:
         self._requests.put(request)
         self._watchdog.arm()
         return channel
+
+    def record_refusal(self, error: ApiError, request_id: str = "-") -> None:
+        """Counts and logs a request that is turned away; HTTP reports those that it does not submit."""
+        self._metrics.request_refused(error.code or error.type)
+        log_refused(request_id, error)
 
     def cancel(self, request_id: str) -> None:
         """Frees whatever the request holds; ids that are unknown or ended are ignored."""

@@ -4,7 +4,7 @@ One named type per hop (see ``server_handler.py`` for the drawing):
 
 * ``GenerationRequest | Cancel``    main       -> processing
 * ``Sequence | Cancel``             processing -> batch      (``engine/sequence.py``)
-* ``ResultMessage``                 processing and batch -> results
+* ``ResultMessage | Cancel``        processing and batch -> results
 * ``list[TextEvent]``               results    -> event loop
 """
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+from api import engine_assembly
 from api.config import EngineConfig, ServerConfig
 from api.engine.sequence import Sequence
 from api.engine_assembly import LoadedEngine, load_engine
@@ -85,6 +86,18 @@ def test_the_fallback_can_be_chosen(folder: Path) -> None:
 def test_memory_for_not_even_one_token_is_one_clear_line(folder: Path) -> None:
     with pytest.raises(StartupError, match="too little memory for the KV"):
         load_engine(config_for(folder, kv_memory_bytes=100), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "weight_gib", "wanted_gib"),
+    [(1, 4, 17.0), (2, 4, 6.5), (2, 100, 4.25)],  # of 20 GiB free; at least half of the plain share
+)
+def test_workers_leave_room_for_each_others_weights(
+    monkeypatch: pytest.MonkeyPatch, num_workers: int, weight_gib: int, wanted_gib: float
+) -> None:
+    monkeypatch.setattr(engine_assembly, "free_bytes", lambda: 20 * 2**30)
+    budget_bytes = engine_assembly._free_budget_bytes(num_workers, weight_gib * 2**30)
+    assert budget_bytes == pytest.approx(wanted_gib * 2**30, rel=1e-6)
 
 
 # --- the default model -------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from api.errors import NotServingError, QueueFullError, ServerSideError, StartupError
+from api.errors import InvalidRequestError, NotServingError, QueueFullError, ServerSideError, StartupError
 from api.server_handler import Channel, ServerHandler
 from api.threads.channel import is_terminal
 from api.types import Accepted, Failed, Finished, FinishReason, TextDelta, TextEvent, Usage
@@ -206,6 +206,18 @@ def test_terminal_event_can_be_asked_for_again() -> None:
             last = (await events_of(channel))[-1]
             assert await channel.next_event() is last
             assert await channel.next_event() is last
+
+    run(test)
+
+
+def test_refusals_are_counted_and_logged() -> None:
+    async def test() -> None:
+        async with serving(create_engine()) as handler:
+            with capture_logs() as records:
+                handler.record_refusal(InvalidRequestError("no", code="invalid_type"))
+            assert handler.stats()["requests"]["refused_by_code"] == {"invalid_type": 1}
+            [refusal] = [each for each in records if each["log_level"] == "warning"]
+            assert (refusal["status"], refusal["code"]) == (400, "invalid_type")
 
     run(test)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from api.engine.kv_slots import SlotPool
 from api.engine.sequence import Sequence
 from api.engine.step_budget import StepBudget
-from api.errors import ApiError, ServerSideError
+from api.errors import ApiError, OutOfMemoryError, ServerSideError
 from api.types import FinishReason, SampledToken, SchedulerStats, SlotMove, Span, StepOutput, StepPlan
 
 # A slot is first taken for the prompt and this much of the answer; longer answers move up a class.
@@ -292,4 +292,8 @@ def _slot_order(sequence: Sequence) -> tuple[int, int]:
 
 
 def _as_api_error(error: Exception) -> ApiError:
-    return error if isinstance(error, ApiError) else ServerSideError("The model failed on this request.")
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError("The device ran out of memory on this request.")
+    return ServerSideError("The model failed on this request.")

@@ -34,7 +34,7 @@ class Metrics:
             self._num_received += 1
 
     def request_refused(self, code: str) -> None:
-        """Counts a request that was turned away at the door: queue full, loading, draining, dead."""
+        """Counts a request that was turned away at the door: invalid, queue full, loading, draining, dead."""
         with self._lock:
             self._outcomes["refused"] += 1
             self._refusals[code] += 1
@@ -63,7 +63,7 @@ class Metrics:
     def step_done(
         self, seconds: float, *, num_prompt_tokens: int, num_output_tokens: int, num_running: int
     ) -> None:
-        """Records one step: its wall time, prompt tokens read, tokens sampled, sequences in the batch."""
+        """Records one step: its wall time, prompt tokens read, answer tokens, sequences in the batch."""
         now_seconds = self._clock()
         with self._lock:
             self._step.add(seconds)

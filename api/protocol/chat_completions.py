@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from api.protocol.errors import error_object
 from api.protocol.models import check_model_name
 from api.protocol.unsupported_fields import refuse_unsupported
 from api.schemas.chat_completions import ChatCompletionRequest, Message
 from api.schemas.validation import validate_body
+from api.server_handler import ServedModel
 from api.types import (
     Accepted,
     Failed,
@@ -22,9 +23,6 @@ from api.types import (
     TextEvent,
     Usage,
 )
-
-if TYPE_CHECKING:  # at run time it would import mlx before the BLAS is in place
-    from api.server_handler import ServedModel
 
 
 def parse_chat_completion(data: object, served: ServedModel, accept_any_model: bool) -> ChatCompletionRequest:

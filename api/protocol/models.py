@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from api.errors import ModelNotFoundError
-
-if TYPE_CHECKING:  # at run time it would import mlx before the BLAS is in place
-    from api.server_handler import ServedModel
-
-ALIAS = "model"  # known on every installation, so that an example works without editing
+from api.server_handler import ServedModel
 
 
 def check_model_name(name: str, served: ServedModel, accept_any_model: bool) -> None:
     """Raises ModelNotFoundError for a name that this server does not go by."""
-    if accept_any_model or name == ALIAS or name in served.names:
+    if accept_any_model or name in served.names:
         return
-    known = ", ".join(repr(each) for each in dict.fromkeys((*served.names, ALIAS)))
+    known = ", ".join(repr(each) for each in served.names)
     raise ModelNotFoundError(f"The model {name!r} does not exist; served here: {known}.", param="model")
 
 

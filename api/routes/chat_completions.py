@@ -6,7 +6,6 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from api.errors import ApiError
-from api.observability.request_log import log_refused
 from api.protocol.chat_completions import (
     ChunkWriter,
     Envelope,
@@ -29,7 +28,6 @@ log = structlog.get_logger(__name__)
 @router.post("/v1/chat/completions", response_model=None)
 async def create_chat_completion(request: Request) -> Response:
     http = context_of(request)
-    http.require_serving()
     body = await _read_body(request, http)
     generation = to_generation_request(body)
     envelope = Envelope.of(body, generation, http.handler.served_model)
@@ -45,11 +43,12 @@ async def create_chat_completion(request: Request) -> Response:
 
 async def _read_body(request: Request, http: HttpContext) -> ChatCompletionRequest:
     try:
+        http.require_serving()
         data = await read_json(request, http.config.max_body_bytes)
         log.debug("request", body=data)
         body = parse_chat_completion(data, http.handler.served_model, http.config.accept_any_model)
     except ApiError as error:
-        log_refused("-", error)
+        http.handler.record_refusal(error)
         raise
     http.unknown_fields.report(body.model_extra or ())
     return body

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import structlog
 from starlette.requests import Request
 
 from api.config import ServerConfig
 from api.errors import NotServingError
-
-if TYPE_CHECKING:  # at run time it would import mlx before the BLAS is in place
-    from api.server_handler import ServerHandler
+from api.server_handler import ServerHandler
 
 log = structlog.get_logger(__name__)
 

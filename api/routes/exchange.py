@@ -6,17 +6,15 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from api.errors import RequestTimeoutError
+from api.server_handler import Channel, ServerHandler
 from api.types import Failed, Finished, TextDelta, TextEvent
-
-if TYPE_CHECKING:  # at run time it would import mlx before the BLAS is in place
-    from api.server_handler import Channel, ServerHandler
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")

@@ -44,7 +44,7 @@ def _request_id(scope: Scope) -> str:
 
 
 class ErrorBoundaryMiddleware:
-    """The outermost net: an exception in a handler is logged and answered, and ends nothing else."""
+    """The net under all handlers: an exception in a handler is logged and answered, and ends nothing else."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

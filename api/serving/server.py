@@ -7,18 +7,15 @@ import os
 import signal
 import socket
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from api.config import ServerConfig
 from api.errors import StartupError
+from api.server_handler import ServerHandler
 from api.serving.sockets import url_of
-
-if TYPE_CHECKING:  # at run time it would import mlx before the BLAS is in place
-    from api.config import ServerConfig
-    from api.server_handler import ServerHandler
 
 log = structlog.get_logger(__name__)
 

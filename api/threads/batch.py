@@ -13,7 +13,7 @@ from api.errors import ApiError, StartupError
 from api.observability.metrics import Metrics
 from api.threads.contracts import Inbox, LoadedEngine, ResultQueue, Scheduler
 from api.threads.worker import Heartbeat
-from api.types import Cancel, SampledToken, SchedulerStats, StepOutput, StepOutputs, StepPlan
+from api.types import Cancel, SchedulerStats, StepOutput, StepOutputs, StepPlan
 
 log = structlog.get_logger(__name__)
 
@@ -95,19 +95,20 @@ class BatchThread:
             engine.generator.reset()
             return engine.scheduler.recover(error)
         outputs = engine.scheduler.update(sampled)
-        self._measure(plan, sampled, time.monotonic() - started_seconds)
+        self._measure(plan, outputs, time.monotonic() - started_seconds)
         return outputs
 
     def _send(self, outputs: list[StepOutput]) -> None:
         if outputs:
             self._results.put(StepOutputs(outputs))
 
-    def _measure(self, plan: StepPlan, sampled: list[SampledToken], seconds: float) -> None:
+    def _measure(self, plan: StepPlan, outputs: list[StepOutput], seconds: float) -> None:
+        """Counts what reaches a request: a step also samples for sequences that ended meanwhile."""
         num_decode_rows = sum(span.num_tokens == 1 and span.sample_index > 0 for span in plan.spans)
         self._metrics.step_done(
             seconds,
             num_prompt_tokens=plan.num_rows - num_decode_rows,
-            num_output_tokens=len(sampled),
+            num_output_tokens=len(outputs),
             num_running=len(plan.spans),
         )
 

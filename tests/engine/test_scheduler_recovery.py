@@ -97,6 +97,16 @@ def test_an_error_with_a_code_of_its_own_reaches_the_client_as_it_is() -> None:
     assert isinstance(output.error, OutOfMemoryError)
 
 
+def test_running_out_of_memory_is_the_servers_state_not_a_bug() -> None:
+    loop = create_loop()
+    loop.add(create_sequence())
+    loop.scheduler.schedule()
+    (output,) = loop.scheduler.recover(MemoryError())
+    assert output.error is not None
+    assert (output.error.status, output.error.code) == (503, "out_of_kv_memory")
+    assert output.error.retry_after_seconds
+
+
 def test_an_error_with_nobody_to_blame_is_raised() -> None:
     loop = create_loop()
     error = StepFailed()

@@ -66,6 +66,7 @@ class FakeServerHandler:
         self.cancelled: list[str] = []
         self.calls: list[str] = []
         self.bug: Exception | None = None
+        self.refused_codes: list[str | None] = []
 
     @property
     def typed(self) -> ServerHandler:
@@ -87,6 +88,9 @@ class FakeServerHandler:
         channel = FakeChannel(request.request_id, self.script(request.request_id))
         self.channels.append(channel)
         return channel
+
+    def record_refusal(self, error: ApiError, request_id: str = "-") -> None:
+        self.refused_codes.append(error.code)
 
     def cancel(self, request_id: str) -> None:
         self.cancelled.append(request_id)

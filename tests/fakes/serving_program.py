@@ -27,7 +27,7 @@ class ProgramHandler(FakeServerHandler):
 
     def __init__(self, mode: str) -> None:
         super().__init__(hanging if mode == "hang" else hello)
-        self.served_model = type(self.served_model)((f"pid-{os.getpid()}",), 0, 10, "fp_0")
+        self.served_model = type(self.served_model)((f"pid-{os.getpid()}", "model"), 0, 10, "fp_0")
         if mode == "load-error":
             self.load_error = StartupError("no such model: 'x'")
 

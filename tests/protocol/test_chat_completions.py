@@ -15,7 +15,7 @@ from api.schemas.chat_completions import ChatCompletionRequest
 from api.server_handler import ServedModel
 from api.types import Accepted, Failed, Finished, FinishReason, TextDelta, TextEvent, Usage
 
-SERVED = ServedModel(("org/tiny", "tiny"), 1700000000, 4096, "fp_0123456789ab")
+SERVED = ServedModel(("org/tiny", "tiny", "model"), 1700000000, 4096, "fp_0123456789ab")
 USAGE = Usage(7, 3, 2)
 USER = {"role": "user", "content": "hi"}
 TOOL_CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}

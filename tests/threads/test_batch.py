@@ -10,7 +10,7 @@ from api.engine.sequence import Sequence
 from api.errors import OutOfMemoryError
 from api.observability.metrics import Metrics
 from api.threads.batch import BatchThread
-from api.types import Cancel, FinishReason, StepOutput
+from api.types import Cancel, FinishReason, SampledToken, StepOutput
 from tests.threads.fakes import GREEDY, FakeScheduler, create_engine, create_request
 
 
@@ -61,6 +61,18 @@ def test_steps_until_the_work_is_done() -> None:
     assert stage.thread.stats.num_running == 0
     tokens = stage.metrics.snapshot()["tokens"]
     assert (tokens["prompt_total"], tokens["output_total"]) == (3, 3)
+
+
+def test_a_token_for_a_sequence_that_has_ended_is_not_counted() -> None:
+    stage = create_ending_stage()
+    scheduler, step = stage.engine.scheduler, stage.engine.generator.step
+    update = scheduler.update
+    late = SampledToken(99, ord("z"))
+    stage.engine.generator.step = lambda plan: [*step(plan), late]  # type: ignore[method-assign]
+    scheduler.update = lambda sampled: update(sampled[:-1])  # type: ignore[method-assign]
+    stage.inbox.put(stage.read("a", "ab!"))
+    stage.thread.run()
+    assert stage.metrics.snapshot()["tokens"]["output_total"] == 3
 
 
 def test_takes_all_messages_before_a_step() -> None:

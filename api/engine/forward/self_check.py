@@ -22,6 +22,7 @@ _STEPS = (
     ((1, 1), (0, 6)),
     ((0, 1), (1, 5)),
     ((0, 1), (1, 1)),
+    ((0, 1), (1, 1)),  # the same rows again: nobody joined or left
 )
 _GREEDY = SamplingParams(temperature=0.0)
 

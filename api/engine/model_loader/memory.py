@@ -30,13 +30,15 @@ def gigabytes(num_bytes: float) -> str:
 
 
 def _device_bytes() -> int | None:
-    """The GPU's working set; on CUDA the card's memory, under whichever name it is reported."""
+    """What is left of the GPU's memory, the buffers that MLX keeps for reuse included.
+
+    CUDA says what is free, this process's own arrays already subtracted; Metal says how much may be used.
+    """
     info = mx.device_info()
-    for key in ("max_recommended_working_set_size", "free_memory", "total_memory", "memory_size"):
-        size = info.get(key)
-        if isinstance(size, int) and size > 0:
-            return size
-    return None
+    free, usable = info.get("free_memory"), info.get("max_recommended_working_set_size")
+    if isinstance(free, int):
+        return free + mx.get_cache_memory()
+    return max(0, usable - mx.get_active_memory()) if isinstance(usable, int) else None
 
 
 def _meminfo_bytes(root: Path) -> int | None:

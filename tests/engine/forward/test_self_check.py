@@ -12,6 +12,7 @@ from api.engine.forward.attention import choose_attention
 from api.engine.forward.caches import attention_windows, make_caches
 from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
 from api.engine.forward.kv_store import LayerKV
+from api.engine.forward.layout import StepLayout
 from api.engine.forward.self_check import SelfCheckError, check_forward
 from api.types import StepPlan
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
@@ -75,6 +76,19 @@ def answers_in_slot_order(patch: Patch) -> None:
     patch.setattr("api.engine.forward.flat.make_layout", make_layout)
 
 
+def positions_kept_while_nobody_joins(patch: Patch) -> None:
+    layouts: list[StepLayout] = []
+
+    def make_layout(plan: StepPlan) -> StepLayout:
+        layout = layout_module.make_layout(plan)
+        if layouts and not layout.chunks and not layouts[-1].chunks:
+            layout.positions = layouts[-1].positions
+        layouts.append(layout)
+        return layout
+
+    patch.setattr("api.engine.forward.flat.make_layout", make_layout)
+
+
 BREAKS = [
     wrong_rope_offset,
     rope_offset_one_late_for_single_rows,
@@ -83,6 +97,7 @@ BREAKS = [
     rows_written_to_a_neighbour,
     chunks_written_one_late,
     answers_in_slot_order,
+    positions_kept_while_nobody_joins,
 ]
 
 

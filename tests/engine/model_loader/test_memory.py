@@ -2,7 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from api.engine.model_loader.memory import available_ram_bytes, gigabytes
+import mlx.core as mx
+import pytest
+
+from api.engine.model_loader import memory
+from api.engine.model_loader.memory import available_ram_bytes, free_bytes, gigabytes
 
 
 def system(root: Path, *, limit: str | None = None, used: int = 0, inactive: int = 0) -> Path:
@@ -35,6 +39,25 @@ def test_full_container_has_nothing(tmp_path: Path) -> None:
 
 def test_without_proc_the_machine_says_its_size(tmp_path: Path) -> None:
     assert (available_ram_bytes(tmp_path) or 0) > 10**8
+
+
+@pytest.mark.parametrize(
+    ("info", "free"),
+    [
+        ({"free_memory": 300, "total_memory": 1000}, 305),  # CUDA: less the 600 already
+        ({"max_recommended_working_set_size": 1000}, 400),  # Metal
+        ({"max_recommended_working_set_size": 500}, 0),
+        ({}, None),
+    ],
+)
+def test_on_a_gpu_what_is_in_use_counts_once(
+    info: dict[str, int], free: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "is_cpu_backend", lambda: False)
+    monkeypatch.setattr(mx, "device_info", lambda: info)
+    monkeypatch.setattr(mx, "get_active_memory", lambda: 600)
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 5)
+    assert free_bytes() == free
 
 
 def test_sizes_for_people() -> None:
