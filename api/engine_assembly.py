@@ -66,7 +66,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     slots = _slot_pool(config, loaded, chosen, report)
     return LoadedEngine(
         scheduler=Scheduler(slots, budget, config.engine.max_batch_size),
-        generator=BatchGenerator(chosen.forward, Sampler(platform)),
+        generator=BatchGenerator(chosen.forward, Sampler(platform), platform.release_memory),
         prompt_reader=PromptReader(
             tokenizer,
             context_length=loaded.context_length,

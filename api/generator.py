@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -34,9 +34,13 @@ class BatchGenerator:
     All of it, the constructor included, belongs to one thread: MLX's streams are thread-local.
     """
 
-    def __init__(self, forward: Forward, sampler: Sampler) -> None:
+    def __init__(
+        self, forward: Forward, sampler: Sampler, release_memory: Callable[[], None] = mx.clear_cache
+    ) -> None:
+        """``release_memory`` is called when all is read and no sequence is left."""
         self._forward = forward
         self._sampler = sampler
+        self._release_memory = release_memory
         self._in_flight: _Step | None = None
 
     def step(self, plan: StepPlan) -> list[SampledToken]:
@@ -49,6 +53,8 @@ class BatchGenerator:
         sampled = self._read()
         self._dispatch(step)
         self._in_flight = step
+        if step is None and not any(count for _, count in plan.num_slots):
+            self._release_memory()
         return sampled
 
     def reset(self) -> None:

@@ -241,3 +241,29 @@ def test_a_reset_forgets_the_step_in_flight(counting: tuple[BatchGenerator, Coun
     assert forward.num_resets == 1
     assert generator.step(StepPlan(spans=(span(1, 7),))) == []
     assert generator.step(StepPlan()) == [SampledToken(1, 8)]
+
+
+class UniformForward:
+    """All tokens are equally likely; there is no state."""
+
+    name = "uniform"
+
+    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
+        return mx.zeros((sum(span.samples for span in plan.spans), VOCAB_SIZE))
+
+    def state(self) -> list[mx.array]:
+        return []
+
+    def reset(self) -> None:
+        pass
+
+
+def test_memory_is_given_back_only_when_nothing_is_left() -> None:
+    releases: list[int] = []
+    generator = BatchGenerator(UniformForward(), Sampler(platform()), lambda: releases.append(1))
+    span = Span(1, Slot(8, 0), 0, (5,), True, 0, GREEDY)
+    generator.step(StepPlan(spans=(span,), num_slots=((8, 1),)))
+    assert len(generator.step(StepPlan(num_slots=((8, 1),)))) == 1
+    assert releases == []
+    generator.step(StepPlan(released=(1,), num_slots=((8, 0),)))
+    assert releases == [1]

@@ -1,4 +1,4 @@
-"""Lets the C library keep what MLX's CPU backend frees, instead of giving it back page by page."""
+"""Lets the C library keep what MLX's CPU backend frees while it works, and give it back when idle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
 
-_MAPPED_FROM_BYTES = 32 * 1024**2  # the largest that glibc takes; KV arrays are beyond it
+_MAPPED_FROM_BYTES = 4 * 1024**2  # beyond the activations of a step; most KV arrays are larger
 _KEPT_FREE_BYTES = 256 * 1024**2
 _GROWTH_BYTES = 16 * 1024**2
 
@@ -25,7 +25,7 @@ def keep_freed_memory() -> bool:
     if sys.platform != "linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
+    if mallopt is None:  # another C library than glibc
         return False
     settings = (
         (_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES),
@@ -33,3 +33,10 @@ def keep_freed_memory() -> bool:
         (_M_TOP_PAD, _GROWTH_BYTES),
     )
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def give_back_freed_memory() -> None:
+    """Returns the heap's free pages to the system; for a server that has nothing to do."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if malloc_trim is not None:
+        malloc_trim(0)

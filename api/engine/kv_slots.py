@@ -11,6 +11,7 @@ from api.types import Slot
 
 _SMALLEST_CAPACITY = 256
 _GROWTH = 4  # each class holds this many times the tokens of the one below
+_MAX_GROWTH_BYTES = 256 * 1024**2  # a class doubles its slots, but takes no more than this ahead of need
 
 
 def length_classes(max_tokens: int) -> tuple[int, ...]:
@@ -53,7 +54,7 @@ class _SlotClass:
 class SlotPool:
     """Slots of all length classes under one byte budget.
 
-    Classes grow by whole slots on demand (doubling where the budget allows) and give up free slots
+    Classes grow by whole slots on demand (doubling where that is cheap) and give up free slots
     when another class needs the bytes or when ``shrink`` is called.
     """
 
@@ -125,5 +126,6 @@ class SlotPool:
         if self.budget_bytes - self.reserved_bytes < slot_bytes:
             self.shrink()
         affordable = (self.budget_bytes - self.reserved_bytes) // slot_bytes
-        slot_class.grow(min(max(slot_class.num_slots, 1), affordable))
+        doubled = min(slot_class.num_slots, _MAX_GROWTH_BYTES // slot_bytes)
+        slot_class.grow(min(max(doubled, 1), affordable))
         return bool(slot_class.free)

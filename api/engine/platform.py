@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 
 from api.engine import cpu_functions
-from api.engine.cpu_memory import keep_freed_memory
+from api.engine.cpu_memory import give_back_freed_memory, keep_freed_memory
 from api.engine.cpu_rope import RopeFactory
 
 
@@ -29,6 +29,7 @@ class Platform:
     exp: Callable[[mx.array], mx.array]  # for x <= 0
     model_functions: Mapping[str, Callable[..., Any]]  # given to the models in place of mlx-lm's own
     buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
+    release_memory: Callable[[], None]  # gives back what is kept for reuse, when there is no work
 
 
 def detect_platform() -> Platform:
@@ -45,6 +46,7 @@ def detect_platform() -> Platform:
                 "rope_utils.initialize_rope": RopeFactory(),
             },
             buffer_cache_bytes=256 * 1024**2,
+            release_memory=give_back_freed_memory,
         )
     return Platform(
         name="metal" if mx.metal.is_available() else "cuda",
@@ -54,6 +56,7 @@ def detect_platform() -> Platform:
         exp=exp_nonpositive,
         model_functions={},
         buffer_cache_bytes=1024**3,
+        release_memory=mx.clear_cache,
     )
 
 

@@ -58,7 +58,13 @@ class ErrorBoundaryMiddleware:
         async def watched_send(message: Message) -> None:
             nonlocal has_started
             has_started = True
-            await send(message)
+            try:
+                await send(message)
+            except RuntimeError as error:
+                if "handler is closed" not in str(error):
+                    raise
+                # uvloop's word for a connection that ended with pipelined requests still in line
+                raise ClientDisconnect from error
 
         try:
             await self._app(scope, receive, watched_send)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from types import FrameType
 
 import structlog
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 # After the drain only the tails of answers are on their way; whoever does not take them is cut off.
 _TAIL_SECONDS = 3
+# One stop often arrives twice: make and the supervisor pass on what their whole group has got already.
+_ECHO_SECONDS = 0.3
 # Longer than the usual 5 s, so that clients which pool connections do not meet one just closing.
 _IDLE_CONNECTION_SECONDS = 75
 
@@ -43,6 +46,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = config.drain_seconds
         self._url = url
         self._is_draining = False
+        self._signalled_seconds = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -69,9 +73,12 @@ class DrainingServer(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        now_seconds = time.monotonic()
         if self._is_draining:
+            if now_seconds - self._signalled_seconds < _ECHO_SECONDS:
+                return
             os._exit(128 + sig)  # threads may be deep in native code; nothing gentler is sure to end them
-        self._is_draining = True
+        self._is_draining, self._signalled_seconds = True, now_seconds
         if self._loop is None:
             self.should_exit = True
         else:

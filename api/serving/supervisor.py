@@ -22,6 +22,7 @@ WorkerTarget = Callable[[socket.socket], int]
 
 STARTUP_ERROR_CODE = 2
 _RELOAD_PERIOD_SECONDS = 0.5
+_ECHO_SECONDS = 0.3  # a group's signal, passed on by make as well, is one and not two
 _MIN_UPTIME_SECONDS = 10.0  # a worker that dies sooner would only die again
 
 
@@ -41,6 +42,7 @@ class Supervisor:
         self._workers: dict[BaseProcess, float] = {}  # process -> time.monotonic() of its start
         self._wake_reader, self._wake_writer = os.pipe()
         self._signal: int | None = None
+        self._signalled_seconds = 0.0
 
     def run(self) -> int:
         """Returns the exit code: 0 after a signal, 2 when the workers cannot start, 1 when they crash."""
@@ -53,11 +55,14 @@ class Supervisor:
         return code
 
     def _handle_signal(self, sig: int, frame: FrameType | None) -> None:
+        now_seconds = time.monotonic()
         if self._signal is not None:
+            if now_seconds - self._signalled_seconds < _ECHO_SECONDS:
+                return
             for worker in self._workers:
                 worker.kill()
             os._exit(128 + sig)
-        self._signal = sig
+        self._signal, self._signalled_seconds = sig, now_seconds
         os.write(self._wake_writer, b"!")
 
     def _start_worker(self) -> None:

@@ -83,8 +83,22 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=BODY, timeout=20):
         program.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"{url}/health").status_code == 503)
+        time.sleep(0.4)  # a signal that follows at once is taken for an echo of the first
         program.send_signal(signal.SIGTERM)
         assert program.wait(2) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_the_echo_of_a_signal_is_no_second_one(start: Start, options: tuple[str, ...]) -> None:
+    program, url = start("hang", "--drain-seconds", "1", *options)
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json=BODY, timeout=20) as response:
+        lines = response.iter_lines()
+        assert "assistant" in next(lines)
+        os.killpg(program.pid, signal.SIGTERM)
+        time.sleep(0.05)  # apart, or the kernel would merge the two
+        program.send_signal(signal.SIGTERM)
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+    assert program.wait(10) == 0
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")])
