@@ -10,7 +10,7 @@ _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
 
-_MAPPED_FROM_BYTES = 4 * 1024**2  # beyond the activations of a step; most KV arrays are larger
+_MAPPED_FROM_BYTES = 16 * 1024**2  # beyond the activations of a step, scores of long prompts included
 _KEPT_FREE_BYTES = 256 * 1024**2
 _GROWTH_BYTES = 16 * 1024**2
 
