@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,8 @@ class BatchGenerator:
         self._sampler = sampler
         self._release_memory = release_memory
         self._in_flight: _Step | None = None
+        # time.monotonic() when the step before had ended; its dispatch of the next one may take long.
+        self.read_seconds = 0.0
 
     def step(self, plan: StepPlan) -> list[SampledToken]:
         """Runs ``plan``; returns what the previous one sampled ([] if it had no rows).
@@ -51,6 +54,7 @@ class BatchGenerator:
         """
         step = self._build(plan)
         sampled = self._read()
+        self.read_seconds = time.monotonic()
         self._dispatch(step)
         self._in_flight = step
         if step is None and not any(count for _, count in plan.num_slots):

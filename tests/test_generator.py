@@ -264,6 +264,7 @@ def test_memory_is_given_back_only_when_nothing_is_left() -> None:
     span = Span(1, Slot(8, 0), 0, (5,), True, 0, GREEDY)
     generator.step(StepPlan(spans=(span,), num_slots=((8, 1),)))
     assert len(generator.step(StepPlan(num_slots=((8, 1),)))) == 1
+    assert generator.read_seconds > 0
     assert releases == []
     generator.step(StepPlan(released=(1,), num_slots=((8, 0),)))
     assert releases == [1]

@@ -105,9 +105,12 @@ class Scheduler:
             self._remember(chosen)
         return plan
 
-    def update(self, sampled: Iterable[SampledToken]) -> list[StepOutput]:
-        """Takes the tokens of the oldest step that is not read yet; ends the sequences that are done."""
-        self._observe()
+    def update(self, sampled: Iterable[SampledToken], read_seconds: float | None = None) -> list[StepOutput]:
+        """Takes the tokens of the oldest step that is not read yet; ends the sequences that are done.
+
+        ``read_seconds``: the clock's time when that step had ended; None: now.
+        """
+        self._observe(self._clock() if read_seconds is None else read_seconds)
         outputs = []
         for token in sampled:
             sequence = self._running.get(token.sequence_id)
@@ -198,12 +201,10 @@ class Scheduler:
         if suspects:
             return self._choose_alone(suspects[0])
         decoding = [s for s in list(self._running.values()) if s.is_decoding and not s.is_exhausted]
-        chosen = [(s, 1) for s in decoding if self._is_running(s) and self._make_room(s)]
-        chosen = [(s, n) for s, n in chosen if self._is_running(s)]
+        # Making room for one may preempt another, before or after its turn.
+        chosen = [(s, 1) for s in decoding if s.sequence_id in self._running and self._make_room(s)]
+        chosen = [(s, n) for s, n in chosen if s.sequence_id in self._running]
         return chosen + self._choose_chunks(len(chosen))
-
-    def _is_running(self, sequence: Sequence) -> bool:
-        return sequence.sequence_id in self._running
 
     def _choose_alone(self, suspect: Sequence) -> list[tuple[Sequence, int]]:
         """Only this one, and nothing before its last step is read."""
@@ -247,9 +248,8 @@ class Scheduler:
 
     # --- what came back --------------------------------------------------------------------------
 
-    def _observe(self) -> None:
+    def _observe(self, now: float) -> None:
         """Forgets the steps that are read by now (all but the newest) and learns from their times."""
-        now = self._clock()
         while len(self._dispatched) > int(self._has_newest_in_flight):
             step = self._dispatched.popleft()
             seconds = now - max(step.started_seconds, self._updated_seconds)

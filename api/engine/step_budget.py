@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _SMALLEST_CHUNK_TOKENS = 16
-_WEIGHT = 0.15  # of the newest step in each average
+_WEIGHT = 0.4  # of the newest step in each average: a long prompt's rows cost more from chunk to chunk
 # A prompt row is never taken to cost less than this share of an average row of its step: the decode
 # steps that it is compared with may have been slower than usual.
 _LEAST_SHARE = 0.6

@@ -94,7 +94,7 @@ class BatchThread:
             log.error("step failed", num_spans=len(plan.spans), num_rows=plan.num_rows, exc_info=error)
             engine.generator.reset()
             return engine.scheduler.recover(error)
-        outputs = engine.scheduler.update(sampled)
+        outputs = engine.scheduler.update(sampled, engine.generator.read_seconds)
         self._measure(plan, outputs, time.monotonic() - started_seconds)
         return outputs
 

@@ -36,7 +36,9 @@ class Scheduler(Protocol):
 
     def schedule(self) -> StepPlan: ...
 
-    def update(self, sampled: list[SampledToken]) -> list[StepOutput]: ...
+    def update(
+        self, sampled: list[SampledToken], read_seconds: float | None = None
+    ) -> list[StepOutput]: ...
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: its sequences restart, alone; one that failed alone is failed.
@@ -49,6 +51,10 @@ class Scheduler(Protocol):
 
 class BatchGenerator(Protocol):
     """Computes steps. Batch thread only."""
+
+    @property
+    def read_seconds(self) -> float:
+        """time.monotonic() when the last step that was read back had ended."""
 
     def step(self, plan: StepPlan) -> list[SampledToken]:
         """Dispatches this plan, returns the tokens of the one before."""

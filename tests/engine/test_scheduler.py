@@ -4,8 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.engine.scheduler import Scheduler
 from api.types import FinishReason, StepPlan
-from tests.engine.factories import Loop, create_loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import (
+    Loop,
+    create_budget,
+    create_loop,
+    create_sequence,
+    create_slots,
+    tiny_slot_classes,
+)
 from tests.engine.fake_generator import FakeClock, FakeGenerator, expected_answer
 
 FakeLoop = Loop[FakeGenerator]
@@ -267,3 +275,16 @@ def test_stats_tell_who_runs_who_waits_and_the_bytes() -> None:
     stats = loop.scheduler.stats()
     assert (stats.num_running, stats.num_waiting) == (1, 1)
     assert (stats.kv_used_bytes, stats.kv_reserved_bytes, stats.kv_budget_bytes) == (80, 80, 40960)
+
+
+def test_a_steps_time_ends_when_it_was_read_not_when_the_next_was_dispatched() -> None:
+    clock, budget = FakeClock(), create_budget()
+    scheduler = Scheduler(create_slots(), budget, 4, clock)
+    scheduler.add(create_sequence(num_prompt_tokens=10, max_tokens=2))
+    scheduler.schedule()
+    read_seconds, clock.now = clock.now, clock.now + 5.0  # nothing to read; the dispatch takes long
+    scheduler.update([], read_seconds)
+    scheduler.schedule()
+    read_seconds, clock.now = clock.now + 1.0, clock.now + 3.0
+    scheduler.update([], read_seconds)
+    assert budget.seconds_per_row == pytest.approx(6.0 / 10)

@@ -119,7 +119,7 @@ class FakeScheduler:
         self.planned = (min(self.suspects),) if self.suspects else tuple(self.running)
         return StepPlan(spans=tuple(_span(self.running[i]) for i in self.planned))
 
-    def update(self, sampled: list[SampledToken]) -> list[StepOutput]:
+    def update(self, sampled: list[SampledToken], read_seconds: float | None = None) -> list[StepOutput]:
         self.suspects -= set(self.planned)
         return [self._append(token) for token in sampled]
 
@@ -163,6 +163,7 @@ class FakeGenerator:
     def __init__(self, scripts: dict[int, str]) -> None:
         self._scripts = scripts
         self.num_resets = 0
+        self.read_seconds = 0.0
         self.batch_sizes: list[int] = []
         self.gate = threading.Event()  # cleared: the step hangs
         self.gate.set()

@@ -69,7 +69,7 @@ def test_a_token_for_a_sequence_that_has_ended_is_not_counted() -> None:
     update = scheduler.update
     late = SampledToken(99, ord("z"))
     stage.engine.generator.step = lambda plan: [*step(plan), late]  # type: ignore[method-assign]
-    scheduler.update = lambda sampled: update(sampled[:-1])  # type: ignore[method-assign]
+    scheduler.update = lambda sampled, read_seconds: update(sampled[:-1])  # type: ignore[method-assign]
     stage.inbox.put(stage.read("a", "ab!"))
     stage.thread.run()
     assert stage.metrics.snapshot()["tokens"]["output_total"] == 3
