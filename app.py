@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 from fastapi import FastAPI
@@ -116,5 +119,13 @@ def _supervise(config: ServerConfig, sock: socket.socket) -> int:
     return Supervisor(functools.partial(run_worker, config), sock, config.workers, watched).run()
 
 
+def _exit(code: int) -> NoReturn:
+    """Ends the process without C++ destructors: MLX's stream threads may abort in them after a clean stop."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _exit(main())
