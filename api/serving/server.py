@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 # After the drain only the tails of answers are on their way; whoever does not take them is cut off.
 _TAIL_SECONDS = 3
 # One stop often arrives twice: make and the supervisor pass on what their whole group has got already.
-_ECHO_SECONDS = 0.3
+ECHO_SECONDS = 0.3
 # Longer than the usual 5 s, so that clients which pool connections do not meet one just closing.
 _IDLE_CONNECTION_SECONDS = 75
 
@@ -75,7 +75,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         now_seconds = time.monotonic()
         if self._is_draining:
-            if now_seconds - self._signalled_seconds < _ECHO_SECONDS:
+            if now_seconds - self._signalled_seconds < ECHO_SECONDS:
                 return
             os._exit(128 + sig)  # threads may be deep in native code; nothing gentler is sure to end them
         self._is_draining, self._signalled_seconds = True, now_seconds

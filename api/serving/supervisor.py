@@ -16,13 +16,14 @@ from types import FrameType
 
 import structlog
 
+from api.serving.server import ECHO_SECONDS
+
 log = structlog.get_logger(__name__)
 
 WorkerTarget = Callable[[socket.socket], int]
 
 STARTUP_ERROR_CODE = 2
 _RELOAD_PERIOD_SECONDS = 0.5
-_ECHO_SECONDS = 0.3  # a group's signal, passed on by make as well, is one and not two
 _MIN_UPTIME_SECONDS = 10.0  # a worker that dies sooner would only die again
 
 
@@ -57,7 +58,7 @@ class Supervisor:
     def _handle_signal(self, sig: int, frame: FrameType | None) -> None:
         now_seconds = time.monotonic()
         if self._signal is not None:
-            if now_seconds - self._signalled_seconds < _ECHO_SECONDS:
+            if now_seconds - self._signalled_seconds < ECHO_SECONDS:
                 return
             for worker in self._workers:
                 worker.kill()
