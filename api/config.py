@@ -20,7 +20,7 @@ class EngineConfig:
     model: str | None = None  # folder, Hugging Face repo id or .gguf file; None: the embedded default
     max_batch_size: int = 32  # sequences in the batch at once
     max_context_tokens: int | None = None  # None: what the model's config says
-    step_stall_ms: float = 200.0  # how much longer than plain decode a step may take to read prompts
+    step_stall_ms: float = 130.0  # how much longer than plain decode a step may take to read prompts
     max_step_tokens: int | None = None  # upper bound of rows in one forward; None: by device
     kv_memory_bytes: int | None = None  # None: from the device's limit less weights and a margin
     cpu_weights: CpuWeights = "auto"  # auto: float32 on a CPU backend where they fit

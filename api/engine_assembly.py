@@ -85,6 +85,7 @@ def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
         stall_seconds=config.step_stall_ms / 1000,
         max_step_tokens=config.max_step_tokens or platform.max_step_tokens,
         first_chunk_tokens=platform.first_chunk_tokens,
+        row_multiple=platform.row_multiple,
     )
 
 

@@ -100,6 +100,7 @@ def measure(engine: Any, server: Server, num_streams: int, seed: int) -> Round:
         bare_seconds = replay(engine, run.plans)
     finally:
         server.resume()
+    warm_up(server)  # its last step may have been under way when it was paused
     before = _steps(server)
     result = measure_throughput(server, num_streams, seed)
     num_steps, step_seconds = (after - b for after, b in zip(_steps(server), before, strict=True))

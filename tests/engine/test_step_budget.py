@@ -7,8 +7,13 @@ from hypothesis import strategies as st
 from api.engine.step_budget import StepBudget
 
 
-def create(max_step_tokens: int = 256, stall_seconds: float = 0.25) -> StepBudget:
-    return StepBudget(stall_seconds=stall_seconds, max_step_tokens=max_step_tokens, first_chunk_tokens=64)
+def create(max_step_tokens: int = 256, stall_seconds: float = 0.25, row_multiple: int = 1) -> StepBudget:
+    return StepBudget(
+        stall_seconds=stall_seconds,
+        max_step_tokens=max_step_tokens,
+        first_chunk_tokens=64,
+        row_multiple=row_multiple,
+    )
 
 
 def observe_line(budget: StepBudget, base_seconds: float, seconds_per_row: float) -> None:
@@ -37,12 +42,19 @@ def test_the_stall_target_over_what_a_row_adds_is_the_room() -> None:
     assert budget.num_prompt_rows(8) == pytest.approx(50, abs=1)
 
 
-def test_without_decode_rows_the_whole_step_counts_as_the_rows_doing() -> None:
+def test_before_any_plain_step_a_row_costs_a_usual_share_of_the_average_one() -> None:
     budget = create()
-    budget.observe(8, 0, 0.3)
     budget.observe(64, 64, 0.64)
-    assert budget.seconds_per_row == pytest.approx(0.01)
-    assert budget.num_prompt_rows(1) == pytest.approx(25, abs=1)
+    assert budget.seconds_per_row == pytest.approx(0.75 * 0.01)
+    assert budget.num_prompt_rows(1) == pytest.approx(33, abs=1)
+
+
+def test_the_slope_is_taken_between_all_rows_of_both_kinds_of_steps() -> None:
+    """The plain steps had fewer decode rows than the step with a prompt."""
+    budget = create()
+    budget.observe(8, 0, 0.05 + 8 * 0.005)
+    budget.observe(30 + 64, 64, 0.05 + 94 * 0.005)
+    assert budget.seconds_per_row == pytest.approx(0.005)
 
 
 def test_slow_decode_steps_before_do_not_make_rows_look_free() -> None:
@@ -50,6 +62,35 @@ def test_slow_decode_steps_before_do_not_make_rows_look_free() -> None:
     budget.observe(8, 0, 5.0)
     budget.observe(72, 64, 0.36)
     assert budget.seconds_per_row == pytest.approx(0.6 * 0.36 / 72)
+
+
+def test_the_last_few_rows_of_a_prompt_say_little() -> None:
+    budget = create()
+    observe_line(budget, base_seconds=0.05, seconds_per_row=0.005)
+    budget.observe(8 + 2, 2, 5.0)
+    assert budget.seconds_per_row < 0.03
+
+
+def test_rows_that_became_dearer_are_believed_sooner_than_rows_that_became_cheaper() -> None:
+    dearer, cheaper = create(), create()
+    for budget in (dearer, cheaper):
+        observe_line(budget, base_seconds=0.0, seconds_per_row=0.01)
+    dearer.observe(8 + 64, 64, 72 * 0.02)
+    cheaper.observe(8 + 64, 64, 72 * 0.005)
+    assert dearer.seconds_per_row > 0.015
+    assert cheaper.seconds_per_row > 0.0075
+
+
+@pytest.mark.parametrize("num_decode_rows", [1, 2, 3, 15, 16, 20, 31, 240, 250])
+def test_steps_are_filled_to_the_multiple_that_they_are_computed_with(num_decode_rows: int) -> None:
+    budget = create(row_multiple=16)
+    for _ in range(60):
+        budget.observe(5, 0, 0.05 + 16 * 0.005)
+        budget.observe(70, 65, 0.05 + 80 * 0.005)
+    assert budget.seconds_per_row == pytest.approx(0.005)
+    room = budget.num_prompt_rows(num_decode_rows)
+    assert room == 16 or (num_decode_rows + room) % 16 == 0
+    assert room == 16 or num_decode_rows + room <= -(-num_decode_rows // 16) * 16 + 50
 
 
 def test_prompts_always_advance_by_the_smallest_chunk() -> None:

@@ -85,7 +85,7 @@ def _flat(model: nn.Module, platform: Platform, vocab_size: int, max_step_tokens
     except TypeError as error:
         raise SelfCheckError(str(error)) from error
     attention, selector = choose_attention(platform), select_backbone_rows(model)
-    flat = FlatForward(model, windows, attention, selector, max_step_tokens)
+    flat = FlatForward(model, windows, attention, selector, max_step_tokens, platform.row_multiple)
     check_forward(model, flat, vocab_size)
     return flat
 

@@ -67,6 +67,8 @@ class FlatLayer:
         step = self._step
         outputs = [self._attend_group(g, queries[g.rows], scale, window, sinks) for g in step.groups]
         outputs += [self._attend_chunk(c, queries[c.rows], scale, window, sinks) for c in step.chunks]
+        if step.num_padding:
+            outputs.append(mx.zeros((step.num_padding, *outputs[0].shape[1:]), dtype=outputs[0].dtype))
         return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs)
 
     @property
@@ -122,14 +124,17 @@ class FlatForward:
         attention: Attention,
         selector: RowSelector | None,
         max_chunk_tokens: int,
+        row_multiple: int = 1,
     ) -> None:
         """``windows``: one entry for each layer's cache, the tokens it sees or None for all.
 
         A windowed layer keeps the window and one chunk: a chunk is written before its first row looks.
+        ``row_multiple``: forwards are filled up to a multiple of this many rows.
         """
         self._model = model
         self._store = KVStore(None if window is None else window + max_chunk_tokens for window in windows)
         self._selector = selector
+        self._row_multiple = row_multiple
         self._layers = [
             FlatLayer(self._store, kv, attention, window)
             for kv, window in zip(self._store.layers, windows, strict=True)
@@ -139,7 +144,7 @@ class FlatForward:
         self._store.apply(plan.num_slots, plan.moves)
         if not plan.spans:
             return mx.zeros((0, 1))
-        return self._forward(make_layout(plan), token_ids)
+        return self._forward(make_layout(plan, self._row_multiple), token_ids)
 
     def state(self) -> list[mx.array]:
         return self._store.arrays()
@@ -155,12 +160,14 @@ class FlatForward:
     def _forward(self, layout: StepLayout, token_ids: mx.array) -> mx.array:
         for layer in self._layers:
             layer.layout = layout
+        if layout.num_padding:
+            token_ids = mx.pad(token_ids, (0, layout.num_padding))
         if self._selector is None:
             logits: mx.array = self._model(token_ids[:, None], cache=self._layers)
-            return logits[layout.selected, -1]
+            return logits[layout.selected[: layout.num_selected], -1]
         self._selector.rows = layout.selected
         try:
             logits = self._model(token_ids[:, None], cache=self._layers)
         finally:
             self._selector.rows = None
-        return logits[:, -1]
+        return logits[: layout.num_selected, -1]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import mlx.core as mx
 
+from api.engine.row_sizes import padded_rows
 from api.types import Slot, Span, StepPlan
 
 # Decode rows of a class attend over its longest live row, rounded up to this many tokens: shapes change
@@ -96,14 +97,19 @@ class ChunkRows:
 class StepLayout:
     """A plan's rows: decode groups first, then the chunks, in the order of the spans."""
 
-    positions: mx.array  # [rows]
+    positions: mx.array  # [rows, those of the padding included]
     groups: list[DecodeGroup]
     chunks: list[ChunkRows]
-    selected: mx.array  # [rows that need logits]
+    selected: mx.array  # [rows that need logits], filled up with the first row
+    num_selected: int  # how many of them are wanted
+    num_padding: int  # rows of no sequence behind all others
 
 
-def make_layout(plan: StepPlan) -> StepLayout:
-    """Raises ValueError where the spans are not in the order that ``StepPlan`` promises."""
+def make_layout(plan: StepPlan, row_multiple: int = 1) -> StepLayout:
+    """``row_multiple``: rows, and rows that need logits, are filled up to a multiple of this.
+
+    Raises ValueError where the spans are not in the order that ``StepPlan`` promises.
+    """
     singles = [span for span in plan.spans if span.num_tokens == 1]
     if any(span.num_tokens != 1 for span in plan.spans[: len(singles)]):
         raise ValueError("single-token spans must come first")
@@ -111,20 +117,33 @@ def make_layout(plan: StepPlan) -> StepLayout:
     for span in plan.spans[len(singles) :]:
         chunks.append(ChunkRows(span.slot, span.start, row, span.num_tokens))
         row += span.num_tokens
-    return StepLayout(_positions(plan.spans), _groups(singles), chunks, _selected(plan.spans))
+    positions, selected = _positions(plan.spans), _selected(plan.spans)
+    num_padding = padded_rows(row, row_multiple) - row
+    return StepLayout(
+        positions=mx.array(positions + [0] * num_padding, dtype=mx.int32),
+        groups=_groups(singles),
+        chunks=chunks,
+        selected=mx.array(_filled(selected, row_multiple), dtype=mx.int32),
+        num_selected=len(selected),
+        num_padding=num_padding,
+    )
 
 
-def _positions(spans: tuple[Span, ...]) -> mx.array:
-    return mx.array([p for s in spans for p in range(s.start, s.start + s.num_tokens)], dtype=mx.int32)
+def _filled(rows: list[int], row_multiple: int) -> list[int]:
+    return rows + [0] * (padded_rows(len(rows), row_multiple) - len(rows))
 
 
-def _selected(spans: tuple[Span, ...]) -> mx.array:
+def _positions(spans: tuple[Span, ...]) -> list[int]:
+    return [p for s in spans for p in range(s.start, s.start + s.num_tokens)]
+
+
+def _selected(spans: tuple[Span, ...]) -> list[int]:
     rows, row = [], -1
     for span in spans:
         row += span.num_tokens
         if span.samples:
             rows.append(row)
-    return mx.array(rows, dtype=mx.int32)
+    return rows
 
 
 def _groups(singles: list[Span]) -> list[DecodeGroup]:

@@ -40,6 +40,20 @@ def test_rows_positions_and_selected_rows_follow_the_spans() -> None:
     ]
 
 
+def test_rows_and_wanted_logits_are_filled_up_to_the_multiple() -> None:
+    spans = tuple(span(Slot(64, index), 7) for index in range(3))
+    layout = make_layout(StepPlan(spans=spans), row_multiple=4)
+    assert (layout.num_padding, layout.num_selected) == (1, 3)
+    assert layout.positions.tolist() == [7, 7, 7, 0]
+    assert layout.selected.tolist() == [0, 1, 2, 0]
+    assert [group.rows for group in layout.groups] == [slice(0, 3)]
+
+
+def test_two_rows_stay_two() -> None:
+    layout = make_layout(StepPlan(spans=(span(Slot(64, 0), 7), span(Slot(64, 1), 3))), row_multiple=16)
+    assert (layout.num_padding, layout.positions.tolist()) == (0, [7, 3])
+
+
 def test_single_rows_are_grouped_by_class() -> None:
     spans = (span(Slot(64, 1), 40), span(Slot(64, 3), 5), span(Slot(256, 0), 70))
     small, large = make_layout(StepPlan(spans=spans)).groups

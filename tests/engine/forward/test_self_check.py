@@ -20,10 +20,12 @@ from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
 Patch = pytest.MonkeyPatch
 
 
-def check(name: str, change: Callable[[FlatForward], Any] = lambda forward: forward) -> None:
+def check(
+    name: str, change: Callable[[FlatForward], Any] = lambda forward: forward, row_multiple: int = 1
+) -> None:
     model = build_model(name)
     windows = attention_windows(make_caches(model))
-    forward = FlatForward(model, windows, choose_attention(platform()), None, 64)
+    forward = FlatForward(model, windows, choose_attention(platform()), None, 64, row_multiple)
     check_forward(model, change(forward), VOCAB_SIZE)
 
 
@@ -68,8 +70,8 @@ def chunks_written_one_late(patch: Patch) -> None:
 def answers_in_slot_order(patch: Patch) -> None:
     original = layout_module.make_layout
 
-    def make_layout(plan: StepPlan) -> Any:
-        layout = original(plan)
+    def make_layout(plan: StepPlan, row_multiple: int) -> Any:
+        layout = original(plan, row_multiple)
         layout.selected = layout.selected[::-1]
         return layout
 
@@ -79,8 +81,8 @@ def answers_in_slot_order(patch: Patch) -> None:
 def positions_kept_while_nobody_joins(patch: Patch) -> None:
     layouts: list[StepLayout] = []
 
-    def make_layout(plan: StepPlan) -> StepLayout:
-        layout = layout_module.make_layout(plan)
+    def make_layout(plan: StepPlan, row_multiple: int) -> StepLayout:
+        layout = layout_module.make_layout(plan, row_multiple)
         if layouts and not layout.chunks and not layouts[-1].chunks:
             layout.positions = layouts[-1].positions
         layouts.append(layout)
@@ -101,8 +103,10 @@ BREAKS = [
 ]
 
 
-def test_a_sound_forward_passes() -> None:
-    check("llama")
+@pytest.mark.parametrize("row_multiple", [1, 4, 16])
+@pytest.mark.parametrize("name", ["llama", "qwen3_moe", "gpt_oss"])
+def test_a_sound_forward_passes(name: str, row_multiple: int) -> None:
+    check(name, row_multiple=row_multiple)
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda f: f.__name__)
