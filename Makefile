@@ -1,5 +1,6 @@
 # make run     everything from a bare machine to a server: virtual environment, packages, model, serve
 # make test    set-up and the whole suite
+# make clients the part of it that other projects' clients run
 # make bench   the measured claims
 # make lint    ruff and mypy alone
 
@@ -15,14 +16,24 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
+# The clients' packages are no part of the server's environment, and do not all go together.
+CLIENTS := tests/clients
+OPENAI3 := $(VENV)-openai3
+OPENAI2 := $(VENV)-openai2
+NODE_MODULES := $(CLIENTS)/node/node_modules
+
 .DEFAULT_GOAL := run
-.PHONY: run test bench lint typecheck clean blas
+.PHONY: run test clients bench lint typecheck clean blas
 
 run: $(STAMP) blas
 	exec $(BIN)/python app.py $(if $(MODEL),"$(MODEL)") --host $(HOST) --port $(PORT) $(ARGS)
 
 test: lint blas
 	$(BIN)/python -m pytest
+	$(MAKE) clients
+
+clients: $(DEV_STAMP) $(OPENAI3)/.installed $(OPENAI2)/.installed $(NODE_MODULES)/.installed blas
+	$(BIN)/python -m tests.clients $(OPENAI3) $(OPENAI2)
 
 bench: $(DEV_STAMP) blas
 	$(BIN)/python -m benchmarks.compare_servers $(ARGS)
@@ -45,10 +56,20 @@ $(DEV_STAMP): requirements-dev.txt $(STAMP)
 	$(PIP) install -r requirements-dev.txt
 	@touch $@
 
+$(VENV)-%/.installed: $(CLIENTS)/%/requirements.txt | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip --disable-pip-version-check install -r $<
+	@touch $@
+
+# npm, too, comes from the environment of requirements: a system's own may be too old for the packages.
+$(NODE_MODULES)/.installed: $(CLIENTS)/node/package.json $(CLIENTS)/node/package-lock.json $(OPENAI3)/.installed
+	cd $(CLIENTS)/node && PATH="$(abspath $(OPENAI3))/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 # On a Linux CPU MLX is an order of magnitude faster with OpenBLAS; without it the server still runs.
 blas: $(STAMP)
 	@$(BIN)/python -m api.engine.model_loader.install_blas
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(OPENAI3) $(OPENAI2) $(NODE_MODULES) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-import logging
-import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import structlog
 from fastapi import FastAPI
@@ -22,16 +19,19 @@ from api.engine.model_loader.blas import preload_blas
 from api.engine.model_loader.locate import locate_model
 from api.errors import ApiError, StartupError
 from api.observability.logging import configure_logging
-from api.routes import chat_completions, models, status
+from api.routes import chat_completions, completions, models, openapi, status, tokenize
 from api.routes.answers import answer_api_error, answer_http_exception
 from api.routes.context import HttpContext
 from api.routes.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
 from api.server_handler import ServerHandler
+from api.serving.process_end import end_process
 from api.serving.server import serve
 from api.serving.sockets import open_socket
 from api.serving.supervisor import STARTUP_ERROR_CODE, Supervisor
 
 log = structlog.get_logger(__name__)
+
+ROUTE_MODULES = (chat_completions, completions, tokenize, models, openapi, status)
 
 
 def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> FastAPI:
@@ -47,11 +47,11 @@ def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> Fa
     app = FastAPI(
         title="MLX chat server",
         lifespan=lifespan,
-        openapi_url=None,  # bodies are validated by hand, so the generated schema would be empty
+        openapi_url=None,  # bodies are validated by hand: api/routes/openapi.py describes them
         redirect_slashes=False,
     )
     app.state.http = HttpContext(config, handler)
-    for module in (chat_completions, models, status):
+    for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.add_exception_handler(ApiError, answer_api_error)
     app.add_exception_handler(HTTPException, answer_http_exception)
@@ -119,13 +119,5 @@ def _supervise(config: ServerConfig, sock: socket.socket) -> int:
     return Supervisor(functools.partial(run_worker, config), sock, config.workers, watched).run()
 
 
-def _exit(code: int) -> NoReturn:
-    """Ends the process without C++ destructors: MLX's stream threads may abort in them after a clean stop."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    _exit(main())
+    end_process(main())

@@ -41,6 +41,7 @@ class LoadedEngine:
     model_names: tuple[str, ...]
     context_length: int
     fingerprint: str  # same weights and arithmetic: same value
+    vocab_size: int  # token ids are below this
     describe: dict[str, Any]  # what /stats says about the model
 
 
@@ -65,7 +66,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     )
     slots = _slot_pool(config, loaded, chosen, report)
     return LoadedEngine(
-        scheduler=Scheduler(slots, budget, config.engine.max_batch_size),
+        scheduler=Scheduler(slots, budget, config.engine.max_batch_size, can_copy=chosen.can_copy),
         generator=BatchGenerator(chosen.forward, Sampler(platform), platform.release_memory),
         prompt_reader=PromptReader(
             tokenizer,
@@ -76,6 +77,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         model_names=files.names,
         context_length=loaded.context_length,
         fingerprint=_fingerprint(loaded, chosen, platform),
+        vocab_size=tokenizer.vocab_size,
         describe=_describe(loaded, chosen, platform),
     )
 

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import mlx.core as mx
-import numpy as np
 
 from api.engine.forward.interface import Forward
-from api.engine.sampler import Sampler
+from api.engine.sampler import Sampler, Samples
+from api.engine.sampling_state import SamplingStates, is_plain
 from api.types import SampledToken, Span, StepPlan
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A step whose graph is built; ``token_ids [rows]`` are the samples of ``sequence_ids``.
-
-    It holds no array of the KV: whatever holds one keeps the next step from writing in place.
-    """
-
-    sequence_ids: tuple[int, ...]
-    token_ids: mx.array
 
 
 class BatchGenerator:
     """Pipelined by one: ``step`` hands over a plan and returns the tokens of the plan before.
 
-    A plan's graph is built while the step before it runs, and dispatched as soon as that one's tokens
+    A plan's forward is built while the step before it runs, and dispatched as soon as that one's tokens
     are read. Not earlier: on every backend of MLX a buffer that a running kernel reads is not donated,
     so the writes of a step dispatched beside another would copy the KV of each layer.
+
+    Its sampling is built after the read, when every row's tokens are known on the host; where it is more
+    than taking the best logits, that happens while the forward is in flight.
 
     All of it, the constructor included, belongs to one thread: MLX's streams are thread-local.
     """
@@ -42,7 +33,10 @@ class BatchGenerator:
         self._forward = forward
         self._sampler = sampler
         self._release_memory = release_memory
-        self._in_flight: _Step | None = None
+        self._states = SamplingStates()
+        # The step in flight. It holds no array of the KV: whatever holds one keeps the next step from
+        # writing in place.
+        self._in_flight: Samples | None = None
         # time.monotonic() when the step before had ended; its dispatch of the next one may take long.
         self.read_seconds = 0.0
 
@@ -50,33 +44,39 @@ class BatchGenerator:
         """Runs ``plan``; returns what the previous one sampled ([] if it had no rows).
 
         Raises whatever the forward or the device raises, for this plan or the previous one; call
-        ``reset`` then.
+        ``reset`` then. What concerns one row alone comes as that token's ``error``.
         """
-        step = self._build(plan)
+        logits = self._forward(plan, self._input_ids(plan.spans))
+        self._sampler.prepare([span for span in plan.spans if span.samples], logits.shape[-1])
+        self._states.release(plan.released)
         sampled = self._read()
         self.read_seconds = time.monotonic()
-        self._dispatch(step)
-        self._in_flight = step
-        if step is None and not any(count for _, count in plan.num_slots):
+        self._in_flight = self._dispatch(logits, plan.spans) if plan.spans else None
+        if not plan.spans and not any(count for _, count in plan.num_slots):
             self._release_memory()
         return sampled
 
     def reset(self) -> None:
         """Forgets the step in flight and all sequences' state."""
         self._in_flight = None
+        self._states.reset()
         self._forward.reset()
 
-    def _build(self, plan: StepPlan) -> _Step | None:
-        logits = self._forward(plan, self._input_ids(plan.spans))
-        if not plan.spans:
-            return None
-        sampling = [span for span in plan.spans if span.samples]
-        token_ids = self._sampler(logits, sampling) if sampling else mx.zeros((0,), dtype=mx.int32)
-        return _Step(tuple(s.sequence_id for s in sampling), token_ids)
+    def _dispatch(self, logits: mx.array, spans: Sequence[Span]) -> Samples:
+        sampling = [span for span in spans if span.samples]
+        pending = self._forward.state()
+        if not all(is_plain(span) for span in sampling):
+            _async_eval(logits, *pending)
+            pending = []
+        self._states.extend(spans)
+        samples = self._sample(logits, sampling)
+        _async_eval(*samples.arrays(), *pending)
+        return samples
 
-    def _dispatch(self, step: _Step | None) -> None:
-        if step is not None:
-            mx.async_eval(step.token_ids, *self._forward.state())  # type: ignore[no-untyped-call]
+    def _sample(self, logits: mx.array, spans: Sequence[Span]) -> Samples:
+        if not spans:
+            return Samples((), mx.zeros((0,), dtype=mx.int32))
+        return self._sampler(logits, self._states.rows(spans))
 
     def _input_ids(self, spans: Sequence[Span]) -> mx.array:
         """The rows' tokens, int32 ``[rows]``: those in flight straight from the previous step's samples."""
@@ -96,7 +96,11 @@ class BatchGenerator:
             return []
         if not step.sequence_ids:
             mx.synchronize()
-        return [
-            SampledToken(sequence_id, int(token_id))
-            for sequence_id, token_id in zip(step.sequence_ids, np.array(step.token_ids), strict=True)
-        ]
+        sampled = step.read()
+        for token in sampled:
+            self._states.record(token.sequence_id, token.token_id)
+        return sampled
+
+
+def _async_eval(*arrays: mx.array) -> None:
+    mx.async_eval(*arrays)  # type: ignore[no-untyped-call]

@@ -1,19 +1,40 @@
-"""From a request to a sequence: chat template, tokens, and whether they fit. Processing thread only."""
+"""From a request to sequences: template, tokens, grammar, and whether they fit. Processing thread only."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence as Items
+from dataclasses import dataclass, replace
 
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
+from api.events import OutputPipeline
 from api.text.chat_template import render_chat
-from api.text.output_pipeline import TextPipeline
+from api.text.grammar.compiler import GrammarCompiler
+from api.text.output_pipeline import build_pipeline
+from api.text.reasoning import ReasoningFormat, find_reasoning_format
 from api.text.tokenizer import Tokenizer
-from api.types import GenerationRequest, OutputPipeline
+from api.text.tool_calls.formats import find_tool_call_format
+from api.types import ChatPrompt, GenerationRequest, Grammar, SamplingParams, TextPrompts, Thinking, ToolUse
+
+_NUM_SEEDS = 2**64
+_SEED_STEP = 0x9E3779B97F4A7C15  # 2**64 by the golden ratio: multiples are spread evenly
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """One prompt in tokens, and how the answer to it begins."""
+
+    token_ids: list[int]
+    param: str  # the request's field, for error messages
+    prefix_text: str = ""
+    continues_text: bool = False
+    starts_in_reasoning: bool = False
+    reasoning: ReasoningFormat | None = None  # None: the answer is not searched for any
 
 
 class PromptReader:
-    """Gives each request the two halves of its life: a ``Sequence`` and an ``OutputPipeline``."""
+    """Gives each choice of a request the halves of its life: a ``Sequence`` and an ``OutputPipeline``."""
 
     def __init__(
         self, tokenizer: Tokenizer, *, context_length: int, memory_tokens: int, default_max_tokens: int | None
@@ -23,50 +44,197 @@ class PromptReader:
         self._context_length = context_length
         self._memory_tokens = memory_tokens
         self._default_max_tokens = default_max_tokens
+        self._reasoning = find_reasoning_format(tokenizer)
+        self._tool_format = find_tool_call_format(tokenizer)
+        self._grammars = GrammarCompiler(tokenizer)
+        self._grammars.prepare()
         self._sequence_ids = itertools.count(1)
 
-    def read(self, request: GenerationRequest) -> tuple[Sequence, OutputPipeline]:
-        """Raises ApiError for messages that the template refuses and for prompts that do not fit."""
-        token_ids = render_chat(
-            self._tokenizer, request.messages, continue_final_message=request.continue_final_message
-        )
+    def read(self, request: GenerationRequest) -> list[tuple[Sequence, OutputPipeline]]:
+        """One pair for each choice, those of the first prompt first.
+
+        Raises ApiError for messages that the template refuses, for a structure that cannot be enforced
+        and for prompts that do not fit.
+        """
+        grammar = self._grammar(request)
+        prompts = self._prompts(request.prompt, is_structured=grammar is not None)
+        places = [prompt_index for prompt_index in range(len(prompts)) for _ in range(request.num_choices)]
+        return [
+            (
+                self._sequence(request, prompts[prompt_index], prompt_index, choice_index, grammar),
+                self._pipeline(request, prompts[prompt_index]),
+            )
+            for choice_index, prompt_index in enumerate(places)
+        ]
+
+    def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
+        """Raises InvalidRequestError for lone surrogates."""
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        except UnicodeEncodeError as error:
+            raise InvalidRequestError("The prompt has a lone surrogate.", param="prompt") from error
+
+    def tokenize_chat(self, prompt: ChatPrompt) -> list[int]:
+        """Raises ApiError where the template refuses the messages."""
+        return render_chat(self._tokenizer, prompt).token_ids
+
+    def detokenize(self, token_ids: Items[int]) -> str:
+        """The text with its special tokens. Raises InvalidRequestError for ids beyond the vocabulary."""
+        self._check_ids(token_ids, "tokens")
+        return self._tokenizer.decode(token_ids, skip_special_tokens=False)
+
+    # --- the prompts -----------------------------------------------------------------------------
+
+    def _prompts(self, prompt: ChatPrompt | TextPrompts, is_structured: bool) -> list[_Prompt]:
+        if isinstance(prompt, ChatPrompt):
+            return [self._chat(prompt, is_structured)]
+        return [self._text(text, prompt.echo) for text in prompt.prompts]
+
+    def _chat(self, prompt: ChatPrompt, is_structured: bool) -> _Prompt:
+        rendered = render_chat(self._tokenizer, prompt)
+        token_ids, reasoning = rendered.token_ids, self._reasoning
+        if is_structured and reasoning is not None and reasoning.has_headers:
+            # A grammar knows no headers: the answer begins behind that of its content, without reasoning.
+            token_ids = [*token_ids, *self._tokenizer.encode(reasoning.content_begins[0])]
+            reasoning = None
         if not token_ids:
             raise InvalidRequestError("The messages give an empty prompt.", param="messages")
-        sequence = Sequence(
+        return _Prompt(
+            token_ids,
+            "messages",
+            continues_text=prompt.continue_final_message,
+            starts_in_reasoning=rendered.ends_in_reasoning,
+            reasoning=reasoning,
+        )
+
+    def _text(self, prompt: str | tuple[int, ...], echo: bool) -> _Prompt:
+        if isinstance(prompt, str):
+            token_ids, text = self.tokenize(prompt, add_special_tokens=True), prompt
+        else:
+            self._check_ids(prompt, "prompt")
+            token_ids, text = list(prompt), self._tokenizer.decode(prompt) if echo else ""
+        if not token_ids:
+            raise InvalidRequestError("The prompt is empty.", param="prompt")
+        return _Prompt(token_ids, "prompt", prefix_text=text if echo else "", continues_text=True)
+
+    def _check_ids(self, token_ids: Items[int], param: str) -> None:
+        size = self._tokenizer.vocab_size
+        bad = next((i for i in token_ids if not 0 <= i < size), None)
+        if bad is not None:
+            raise InvalidRequestError(f"Token id {bad} is not in the vocabulary of {size}.", param=param)
+
+    # --- the answers -----------------------------------------------------------------------------
+
+    def _grammar(self, request: GenerationRequest) -> Grammar | None:
+        """A call that is forced leaves no room for another form; one that is possible leaves the choice."""
+        tool_use, structure = self._tool_use(request), request.structure
+        may_call = tool_use is not None and tool_use.mode == "auto" and bool(tool_use.callable_names)
+        if tool_use is not None and (tool_use.mode == "required" or (structure is None and may_call)):
+            return self._grammars.compile_tool_calls(tool_use, self._tool_format)
+        if structure is None:
+            return None
+        if tool_use is not None and may_call:
+            return self._grammars.compile_calls_or(structure, tool_use, self._tool_format)
+        return self._grammars.compile(structure)
+
+    def _sequence(
+        self,
+        request: GenerationRequest,
+        prompt: _Prompt,
+        prompt_index: int,
+        choice_index: int,
+        grammar: Grammar | None,
+    ) -> Sequence:
+        ends = frozenset(request.stop_token_ids)
+        if not request.ignores_eos or grammar is not None:  # a grammar that is complete allows nothing else
+            ends |= self._tokenizer.eos_token_ids
+        return Sequence(
             sequence_id=next(self._sequence_ids),
             request_id=request.request_id,
-            token_ids=token_ids,
-            num_prompt_tokens=len(token_ids),
-            max_tokens=self._max_tokens(request, len(token_ids)),
-            sampling=request.sampling,
-            eos_token_ids=self._tokenizer.eos_token_ids,
+            token_ids=list(prompt.token_ids),
+            num_prompt_tokens=len(prompt.token_ids),
+            max_tokens=self._max_tokens(request, prompt),
+            sampling=self._sampling(request, prompt, choice_index, grammar, ends),
+            eos_token_ids=ends,
             arrival_seconds=request.arrival_seconds,
+            choice_index=choice_index,
+            prompt_index=prompt_index,
         )
-        pipeline = TextPipeline(
-            self._tokenizer, request.stop, continues_text=request.continue_final_message
-        )
-        return sequence, pipeline
 
-    def _max_tokens(self, request: GenerationRequest, num_prompt_tokens: int) -> int:
+    def _sampling(
+        self,
+        request: GenerationRequest,
+        prompt: _Prompt,
+        choice_index: int,
+        grammar: Grammar | None,
+        ends: frozenset[int],
+    ) -> SamplingParams:
+        """Each choice has a seed of its own, far from those of requests with neighbouring seeds."""
+        return replace(
+            request.sampling,
+            seed=(request.sampling.seed + choice_index * _SEED_STEP) % _NUM_SEEDS,
+            end_token_ids=tuple(sorted(ends)),
+            grammar=grammar,
+            thinking=_thinking(request, prompt, grammar),
+        )
+
+    def _pipeline(self, request: GenerationRequest, prompt: _Prompt) -> OutputPipeline:
+        return build_pipeline(
+            self._tokenizer,
+            stops=request.stop,
+            includes_stop=request.includes_stop,
+            continues_text=prompt.continues_text,
+            reasoning=prompt.reasoning,
+            starts_in_reasoning=prompt.starts_in_reasoning,
+            tool_format=self._tool_format,
+            tool_use=self._tool_use(request),
+            prefix_text=prompt.prefix_text,
+        )
+
+    def _max_tokens(self, request: GenerationRequest, prompt: _Prompt) -> int:
+        num_prompt_tokens = len(prompt.token_ids)
         room = min(self._context_length, self._memory_tokens) - num_prompt_tokens
         if request.max_tokens is not None:
-            self._check_fits(num_prompt_tokens, request.max_tokens)
+            self._check_fits(prompt, request.max_tokens)
             return request.max_tokens
-        self._check_fits(num_prompt_tokens, 1)
+        self._check_fits(prompt, 1)
         return room if self._default_max_tokens is None else min(room, self._default_max_tokens)
 
-    def _check_fits(self, num_prompt_tokens: int, max_tokens: int) -> None:
-        wanted = num_prompt_tokens + max_tokens
-        asked = f"{wanted} tokens ({num_prompt_tokens} in the messages, {max_tokens} in the completion)"
+    def _check_fits(self, prompt: _Prompt, max_tokens: int) -> None:
+        wanted = len(prompt.token_ids) + max_tokens
+        asked = (
+            f"{wanted} tokens ({len(prompt.token_ids)} in the {prompt.param}, {max_tokens} in the completion)"
+        )
         if wanted > self._context_length:
             raise ContextLengthError(
                 f"This model's maximum context length is {self._context_length} tokens. However, you "
-                f"requested {asked}. Please shorten the messages or the completion.",
-                param="messages",
+                f"requested {asked}. Please shorten the {prompt.param} or the completion.",
+                param=prompt.param,
             )
         if wanted > self._memory_tokens:
             raise ContextLengthError(
                 f"The server's KV memory holds {self._memory_tokens} tokens of one request. However, you "
                 f"requested {asked}. Please shorten them, or ask for a larger --kv-memory.",
-                param="messages",
+                param=prompt.param,
             )
+
+    def _tool_use(self, request: GenerationRequest) -> ToolUse | None:
+        """A model that nobody taught tools calls again and again if it must and may, so it calls once."""
+        tool_use = request.prompt.tool_use if isinstance(request.prompt, ChatPrompt) else None
+        if tool_use is None or tool_use.allows_parallel is not None:
+            return tool_use
+        is_taught = self._tokenizer.template_support.tools
+        return replace(tool_use, allows_parallel=is_taught or tool_use.mode != "required")
+
+
+def _thinking(request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None) -> Thinking | None:
+    """Only where something depends on it: a grammar waits for the block's end, a budget closes it."""
+    reasoning = prompt.reasoning
+    if reasoning is None or (grammar is None and request.max_thinking_tokens is None):
+        return None
+    return Thinking(
+        start_token_ids=reasoning.begin_token_ids,
+        end_token_ids=reasoning.end_token_ids,
+        is_open=prompt.starts_in_reasoning,
+        max_tokens=request.max_thinking_tokens,
+    )

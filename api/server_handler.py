@@ -22,22 +22,31 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 
 from api.config import ServerConfig
 from api.errors import ApiError, NotServingError, QueueFullError, ServerSideError
+from api.events import TextEvent
 from api.observability.metrics import Metrics
 from api.observability.request_log import log_refused
 from api.threads.batch import BatchThread
 from api.threads.channel import Channel, ChannelTable
-from api.threads.contracts import Inbox, LoadedEngine, LoadEngine, RequestQueue, ResultQueue
+from api.threads.contracts import (
+    Aside,
+    Inbox,
+    LoadedEngine,
+    LoadEngine,
+    PromptReader,
+    RequestQueue,
+    ResultQueue,
+)
 from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
 from api.threads.worker import Worker
-from api.types import GenerationRequest, TextEvent
+from api.types import GenerationRequest
 
 __all__ = ["Channel", "Health", "ServedModel", "ServerHandler"]
 
@@ -46,6 +55,7 @@ log = structlog.get_logger(__name__)
 _ALIAS = "model"  # always a valid model name, so that examples work on any installation
 _JOIN_SECONDS = 5.0
 
+Result = TypeVar("Result")
 Status = Literal["loading", "ok", "draining", "dead"]
 
 
@@ -65,6 +75,11 @@ class ServedModel:
     created_seconds: int  # Unix time of the server's start
     context_length: int  # tokens
     fingerprint: str  # changes with the weights and the arithmetic
+    vocab_size: int  # token ids are below this
+
+
+def _not_serving(health: Health) -> NotServingError:
+    return NotServingError(f"The server is not serving ({health.status}): {health.detail}")
 
 
 def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedEngine:
@@ -145,13 +160,13 @@ class ServerHandler:
 
     def submit(self, request: GenerationRequest) -> Channel:
         """Takes a request. Raises NotServingError or QueueFullError."""
-        refusal = self._refusal()
+        refusal = self._refusal(request.num_sequences)
         if refusal is not None:
             self.record_refusal(refusal, request.request_id)
             raise refusal
         if not request.arrival_seconds:
             request = replace(request, arrival_seconds=time.monotonic())
-        channel = self._channels.open(request.request_id)
+        channel = self._channels.open(request.request_id, request.num_sequences)
         self._requests.put(request)
         self._watchdog.arm()
         return channel
@@ -166,11 +181,22 @@ class ServerHandler:
         if self._channels.cancel(request_id):
             self._processing.cancel(request_id)
 
-    def _refusal(self) -> ApiError | None:
+    async def read_aside(self, ask: Callable[[PromptReader], Result]) -> Result:
+        """Asks the prompt reader, on its thread and in the requests' order. Raises what ``ask`` raises."""
         health = self.health
         if health.status != "ok":
-            return NotServingError(f"The server is not serving ({health.status}): {health.detail}")
-        if len(self._channels) >= self._config.engine.max_batch_size + self._config.max_queue:
+            raise _not_serving(health)
+        answer: Future[Result] = Future()
+        self._requests.put(Aside(ask, answer))
+        return await asyncio.wrap_future(answer)
+
+    def _refusal(self, num_sequences: int) -> ApiError | None:
+        health = self.health
+        if health.status != "ok":
+            return _not_serving(health)
+        most = self._config.engine.max_batch_size + self._config.max_queue
+        # One request with many choices is taken by an idle server, however many they are.
+        if self._channels and self._channels.num_sequences + num_sequences > most:
             return QueueFullError("The server has as many requests as it can queue; try again later.")
         return None
 
@@ -195,7 +221,11 @@ class ServerHandler:
             raise NotServingError(f"The model is not loaded: {self.health.detail}")
         names = (*self._config.served_model_names, *engine.model_names, _ALIAS)
         return ServedModel(
-            tuple(dict.fromkeys(names)), self._created_seconds, engine.context_length, engine.fingerprint
+            names=tuple(dict.fromkeys(names)),
+            created_seconds=self._created_seconds,
+            context_length=engine.context_length,
+            fingerprint=engine.fingerprint,
+            vocab_size=engine.vocab_size,
         )
 
     def stats(self) -> dict[str, Any]:
@@ -216,7 +246,7 @@ class ServerHandler:
         return {
             "batch": {
                 "running": stats.num_running,
-                "queued": max(0, len(self._channels) - stats.num_running),
+                "queued": max(0, self._channels.num_sequences - stats.num_running),
                 "peak_running": peak_running,
                 "max_running": self._config.engine.max_batch_size,
                 "preemptions": stats.num_preemptions,

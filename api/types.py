@@ -6,34 +6,67 @@ One named type per hop (see ``server_handler.py`` for the drawing):
 * ``Sequence | Cancel``             processing -> batch      (``engine/sequence.py``)
 * ``ResultMessage | Cancel``        processing and batch -> results
 * ``list[TextEvent]``               results    -> event loop
+
+The last two are in ``events.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from api.errors import ApiError
 
 
 class FinishReason(StrEnum):
-    """Why a sequence ended. The first two are OpenAI's wire values; the last never reaches a client."""
+    """Why a choice ended. All but the last are OpenAI's wire values; the last never reaches a client."""
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
     CANCELLED = "cancelled"
+
+
+class Grammar(Protocol):
+    """A compiled grammar, shared by all sequences that follow it; ``engine/grammar.py`` uses it."""
+
+    def new_matcher(self) -> Any:
+        """A fresh llguidance matcher, at the grammar's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How a model marks its reasoning. Its grammar, if any, holds outside of the block only."""
+
+    start_token_ids: tuple[int, ...]
+    end_token_ids: tuple[int, ...]
+    is_open: bool  # the prompt ends inside the block
+    max_tokens: int | None = None  # tokens in the block before it is closed by force
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How to draw the next token. ``temperature == 0`` is greedy; the other fields then have no effect."""
+    """How to draw the next token. At ``temperature == 0`` top_p, top_k, min_p and seed have no effect.
+
+    Logits are changed in this order: repetition, frequency and presence penalty, bias, what may not be
+    sampled (grammar, thinking budget, ends before ``min_tokens``); logprobs are of these, before temperature.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0  # nucleus mass in (0, 1]; 1 is off
     top_k: int = 0  # candidates kept; 0 is off
     min_p: float = 0.0  # floor relative to the most likely token, in [0, 1]; 0 is off
     seed: int = 0  # always set: the protocol layer draws one for requests that name none
+    frequency_penalty: float = 0.0  # per occurrence in the answer so far
+    presence_penalty: float = 0.0  # once for each token of the answer so far
+    repetition_penalty: float = 1.0  # divides positive logits of tokens in prompt or answer; 1 is off
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (token id, added to its logit)
+    num_top_logprobs: int | None = None  # None: no logprobs at all
+    min_tokens: int = 0  # answer tokens before one of ``end_token_ids`` may be sampled
+    end_token_ids: tuple[int, ...] = ()  # set by the prompt reader
+    grammar: Grammar | None = None  # set by the prompt reader
+    thinking: Thinking | None = None  # set by the prompt reader, where a grammar or a budget needs it
 
     @property
     def is_greedy(self) -> bool:
@@ -41,36 +74,78 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolUse:
+    """The functions a model may call, as OpenAI's tool objects, and whether it has to."""
+
+    tools: tuple[dict[str, Any], ...]  # all of the request's: what the prompt shows
+    callable_names: tuple[str, ...]  # what may be called
+    mode: Literal["none", "auto", "required"] = "auto"
+    allows_parallel: bool | None = True  # None: not asked; the prompt reader decides by the model
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The form that an answer must have."""
+
+    kind: Literal["json_object", "json_schema", "regex", "choice", "lark"]
+    value: Any = None  # the schema (a dict or a bool), the expression, the strings, the grammar
+    param: str = "response_format"  # the request's field, for error messages
+
+    @property
+    def is_json(self) -> bool:
+        return self.kind in ("json_object", "json_schema")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """Messages for the model's chat template."""
+
+    messages: tuple[dict[str, Any], ...]  # as the template reads them; content is a string or None
+    continue_final_message: bool = False
+    tool_use: ToolUse | None = None
+    template_options: dict[str, Any] = field(default_factory=dict)  # such as enable_thinking
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompts:
+    """Plain texts or token ids to be continued, each on its own."""
+
+    prompts: tuple[str | tuple[int, ...], ...]
+    echo: bool = False  # the answer begins with the prompt
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One validated request, as the HTTP side hands it to the processing thread."""
+    """One validated request, as the HTTP side hands it to the processing thread.
+
+    It has ``num_choices`` answers for each prompt, numbered through: those of the first prompt first.
+    """
 
     request_id: str
-    messages: tuple[dict[str, Any], ...]  # role, content (a string) and what else the template may read
+    prompt: ChatPrompt | TextPrompts
     sampling: SamplingParams
+    num_choices: int = 1  # for each prompt
     max_tokens: int | None = None  # None: the server's default, else as far as the context reaches
     stop: tuple[str, ...] = ()
-    continue_final_message: bool = False
+    stop_token_ids: tuple[int, ...] = ()
+    includes_stop: bool = False  # the stop string stays in the text
+    ignores_eos: bool = False
+    structure: Structure | None = None
+    max_thinking_tokens: int | None = None
     arrival_seconds: float = 0.0  # time.monotonic() at submit
+
+    @property
+    def num_sequences(self) -> int:
+        num_prompts = len(self.prompt.prompts) if isinstance(self.prompt, TextPrompts) else 1
+        return num_prompts * self.num_choices
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Forget this request wherever it is; unknown and finished ids are ignored."""
+    """Forget this request, or one of its choices, wherever it is; unknown and ended ones are ignored."""
 
     request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Token counts, exact."""
-
-    num_prompt_tokens: int
-    num_completion_tokens: int
-    num_cached_tokens: int = 0
-
-    @property
-    def num_total_tokens(self) -> int:
-        return self.num_prompt_tokens + self.num_completion_tokens
+    choice_index: int | None = None  # None: all of them
 
 
 # --- the batch thread's plan and outputs -------------------------------------------------------
@@ -95,6 +170,7 @@ class Span:
     samples: bool  # True when the last row's logits give the sequence's next token
     sample_index: int  # how many tokens were sampled before this one: the counter of the seeded stream
     sampling: SamplingParams
+    known_ids: tuple[int, ...] = ()  # all tokens before ``start``, where the sequence was copied up to there
 
     @property
     def num_tokens(self) -> int:
@@ -103,7 +179,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class SlotMove:
-    """Copy the first ``num_tokens`` of a sequence's KV to a slot of another class."""
+    """Copy the first ``num_tokens`` of a sequence's KV, to another class or for a sibling."""
 
     source: Slot
     target: Slot
@@ -133,16 +209,26 @@ class StepPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SampledLogprobs:
+    """Natural logarithms of probabilities: of the sampled token, and of the likeliest, best first."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()  # (token id, logprob)
+
+
+@dataclass(frozen=True, slots=True)
 class SampledToken:
     """One token as the generator read it."""
 
     sequence_id: int
     token_id: int
+    logprobs: SampledLogprobs | None = None
+    error: ApiError | None = None  # the token is none and its sequence can only fail; the others are well
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """One request's news after a step. ``finish_reason`` or ``error`` makes it the last one.
+    """One choice's news after a step. ``finish_reason`` or ``error`` makes it the last one.
 
     ``token_id`` is None when nothing was sampled (cancelled, failed). A token that ended the
     sequence as an end-of-sequence token is counted but is no text: ``is_text`` is False then.
@@ -153,6 +239,8 @@ class StepOutput:
     is_text: bool = True
     finish_reason: FinishReason | None = None
     error: ApiError | None = None
+    choice_index: int = 0
+    logprobs: SampledLogprobs | None = None
 
     @property
     def is_last(self) -> bool:
@@ -169,87 +257,3 @@ class SchedulerStats:
     kv_reserved_bytes: int = 0
     kv_budget_bytes: int = 0
     num_preemptions: int = 0
-
-
-# --- towards the client ------------------------------------------------------------------------
-
-
-class OutputPipeline(Protocol):
-    """Turns one request's token ids into text; ``api/text/output_pipeline.py`` has the real one."""
-
-    def feed(self, token_id: int) -> str:
-        """Returns the text that is certain after this token (may be empty)."""
-
-    def flush(self) -> str:
-        """Returns what was held back, at the end of a sequence; ``is_stopped`` may turn true by it."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """True once a stop string was met; no more text comes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The processing thread accepted a request and hands its output side to the results thread.
-
-    Sent before the ``Sequence`` goes to the batch thread, so it precedes every ``StepOutput``.
-    """
-
-    request_id: str
-    pipeline: OutputPipeline
-    num_prompt_tokens: int
-    arrival_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The processing thread refuses a request; it never reached the batch thread."""
-
-    request_id: str
-    error: ApiError
-
-
-@dataclass(frozen=True, slots=True)
-class StepOutputs:
-    """All outputs of one step, together, so that the event loop is woken once."""
-
-    outputs: list[StepOutput] = field(default_factory=list)
-
-
-ResultMessage = Opened | Rejected | StepOutputs
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """First event of a good request: the prompt was tokenised and waits for the batch."""
-
-    request_id: str
-    num_prompt_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """Text that is final: never a part of a stop string, never half a character."""
-
-    request_id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Terminal event of a request that was answered."""
-
-    request_id: str
-    finish_reason: FinishReason
-    usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Terminal event of a request that was refused or broke."""
-
-    request_id: str
-    error: ApiError
-
-
-TextEvent = Accepted | TextDelta | Finished | Failed

@@ -22,7 +22,7 @@ if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from api.config import EngineConfig, ServerConfig
-from api.types import GenerationRequest, SamplingParams, StepPlan
+from api.types import ChatPrompt, GenerationRequest, SamplingParams, StepPlan
 from benchmarks.prompts import story_prompts
 from benchmarks.scenarios import NUM_ANSWER_TOKENS, NUM_PROMPT_TOKENS, measure_throughput, warm_up
 from benchmarks.servers import Server, openblas_environment, project_server
@@ -75,12 +75,12 @@ def _submit(engine: Any, waiting: deque[str]) -> None:
     prompt = waiting.popleft()
     request = GenerationRequest(
         request_id=f"bare-{time.perf_counter_ns()}",
-        messages=({"role": "user", "content": prompt},),
+        prompt=ChatPrompt(({"role": "user", "content": prompt},)),
         sampling=SamplingParams(temperature=0.0),
         max_tokens=NUM_ANSWER_TOKENS,
         arrival_seconds=time.monotonic(),
     )
-    sequence, _ = engine.prompt_reader.read(request)
+    ((sequence, _),) = engine.prompt_reader.read(request)
     engine.scheduler.add(sequence)
 
 

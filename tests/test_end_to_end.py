@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,54 +16,11 @@ import pytest
 from openai import BadRequestError, OpenAI
 
 from tests.fakes.live_server import wait_until
+from tests.fakes.program import ROOT, Program
 
 pytestmark = pytest.mark.model
-ROOT = Path(__file__).resolve().parent.parent
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
 STORY: Any = [{"role": "user", "content": "Tell me a long story about a lighthouse."}]
-SERVING = re.compile(r"serving at (http://\S+)")
-
-
-@dataclass
-class Program:
-    """A running ``python app.py`` and what it has logged."""
-
-    process: subprocess.Popen[str]
-    lines: list[str]
-    reader: threading.Thread
-
-    @classmethod
-    def start(cls, *arguments: str) -> Program:
-        command = [sys.executable, "app.py", "--host", "127.0.0.1", "--port", "0", *arguments]
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        lines: list[str] = []
-        assert process.stderr is not None
-        reader = threading.Thread(target=lines.extend, args=(process.stderr,))
-        reader.start()
-        return cls(process, lines, reader)
-
-    @property
-    def url(self) -> str:
-        """Waits until the model is loaded (fetched, at the very first time)."""
-        wait_until(lambda: self.process.poll() is not None or self._match() is not None, 300)
-        match = self._match()
-        assert match is not None, "".join(self.lines)
-        return match[1]
-
-    def _match(self) -> re.Match[str] | None:
-        return SERVING.search("".join(self.lines))
-
-    def wait(self) -> int:
-        """The exit code; raises TimeoutExpired."""
-        code = self.process.wait(30)
-        self.reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return code
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.wait()
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +121,10 @@ def test_clients_that_leave_free_their_rows(url: str) -> None:
         ({"temperature": "hot"}, 400, "temperature"),
         ({"max_tokens": -1}, 400, "max_tokens"),
         ({"max_tokens": 10**30}, 400, "max_tokens"),
-        ({"n": 3}, 400, "n"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "tools"),
+        ({"n": 129}, 400, "n"),
+        ({"top_logprobs": 2}, 400, "top_logprobs"),
+        ({"modalities": ["audio"]}, 400, "modalities"),
+        ({"response_format": {"type": "xml"}}, 400, "response_format.type"),
         ({"model": "gpt-9"}, 404, "model"),
     ],
 )

@@ -21,7 +21,7 @@ from api.engine.sequence import Sequence
 from api.engine_assembly import LoadedEngine, load_engine
 from api.errors import StartupError
 from api.generator import BatchGenerator
-from api.types import GenerationRequest, SamplingParams
+from api.types import ChatPrompt, GenerationRequest, SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_sequence
 from tests.engine.tiny_models import FLAT, check_greedy, greedy_answer
 from tests.text.conftest import byte_level, write_folder
@@ -54,8 +54,8 @@ def test_a_folder_becomes_an_engine_that_answers(folder: Path) -> None:
     assert folder.name in engine.model_names
     assert engine.context_length == 300
     assert engine.describe["forward"] == "flat"
-    request = GenerationRequest("r1", ({"role": "user", "content": "Hi"},), GREEDY, max_tokens=5)
-    sequence, _ = engine.prompt_reader.read(request)
+    request = GenerationRequest("r1", ChatPrompt(({"role": "user", "content": "Hi"},)), GREEDY, max_tokens=5)
+    ((sequence, _),) = engine.prompt_reader.read(request)
     loop = loop_over(engine)
     loop.add(sequence)
     loop.run()
@@ -69,8 +69,8 @@ def test_the_settings_reach_their_parts(folder: Path) -> None:
     engine = load_engine(settings, lambda line: None)
     assert engine.context_length == 64
     assert engine.scheduler.stats().kv_budget_bytes == 10**6
-    request = GenerationRequest("r1", ({"role": "user", "content": "Hi"},), GREEDY)
-    assert engine.prompt_reader.read(request)[0].max_tokens == 9
+    request = GenerationRequest("r1", ChatPrompt(({"role": "user", "content": "Hi"},)), GREEDY)
+    assert engine.prompt_reader.read(request)[0][0].max_tokens == 9
     loop = loop_over(engine)
     for i in (1, 2, 3):
         loop.add(create_sequence(i, max_tokens=3))
@@ -230,11 +230,11 @@ def test_default_model_draws_the_same_alone_and_among_31_others(
 def test_default_model_runs_flat_in_float32_and_knows_paris(default_engine: LoadedEngine) -> None:
     assert default_engine.describe["forward"] == "flat"
     question = {"role": "user", "content": "What is the capital of France?"}
-    sequence, pipeline = default_engine.prompt_reader.read(
-        GenerationRequest("r1", (question,), GREEDY, max_tokens=20)
+    ((sequence, pipeline),) = default_engine.prompt_reader.read(
+        GenerationRequest("r1", ChatPrompt((question,)), GREEDY, max_tokens=20)
     )
     loop = loop_over(default_engine)
     loop.add(sequence)
     loop.run()
-    text = "".join(pipeline.feed(token_id) for token_id in loop.results["r1"].token_ids)
-    assert "Paris" in text + pipeline.flush()
+    text = "".join(pipeline.feed(token_id).content for token_id in loop.results["r1"].token_ids)
+    assert "Paris" in text + pipeline.flush().content

@@ -26,6 +26,7 @@ LEVELS = {
     "api.schemas": 1,
     "api.observability": 1,
     "api.types": 0,
+    "api.events": 0,
     "api.config": 0,
     "api.errors": 0,
 }
@@ -33,7 +34,7 @@ LEVELS = {
 SAME_PART = [
     {"app", "api.serving"},
     {"api.server_handler", "api.threads", "api.engine_assembly"},
-    {"api.types", "api.config", "api.errors"},
+    {"api.types", "api.events", "api.config", "api.errors"},
 ]
 ALLOWED_SIDEWAYS = {("api.routes", "api.protocol")}
 

@@ -5,18 +5,31 @@ from typing import Any
 
 import pytest
 
+from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
-from api.prompt_reader import PromptReader
+from api.events import OutputPipeline
+from api.prompt_reader import _SEED_STEP, PromptReader
 from api.text.tokenizer import Tokenizer, load_tokenizer
-from api.types import GenerationRequest, SamplingParams
+from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, TextPrompts, Thinking, ToolUse
 from tests.text.conftest import byte_level, write_folder
+from tests.text.templates import CHATML_WITH_TOOLS, HARMONY, HARMONY_TOKENS
 
 SAMPLING = SamplingParams(temperature=0.5, seed=3)
+USER = ({"role": "user", "content": "Hello"},)
+TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return load_tokenizer(write_folder(tmp_path_factory.mktemp("tokenizer"), byte_level()))
+
+
+@pytest.fixture(scope="module")
+def thinking_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("thinking")
+    markers = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+    write_folder(folder, byte_level(), CHATML_WITH_TOOLS, tokens=markers)
+    return load_tokenizer(folder)
 
 
 def create_reader(tokenizer: Tokenizer, **settings: int | None) -> PromptReader:
@@ -26,33 +39,194 @@ def create_reader(tokenizer: Tokenizer, **settings: int | None) -> PromptReader:
 
 def request(text: str = "Hello", **fields: Any) -> GenerationRequest:
     messages = fields.pop("messages", ({"role": "user", "content": text},))
-    return GenerationRequest("r1", messages, SAMPLING, **fields)
+    names = ("continue_final_message", "tool_use", "template_options")
+    chat = {name: fields.pop(name) for name in names if name in fields}
+    prompt = fields.pop("prompt", None) or ChatPrompt(messages, **chat)
+    return GenerationRequest("r1", prompt, fields.pop("sampling", SAMPLING), **fields)
+
+
+def read_one(reader: PromptReader, wanted: GenerationRequest) -> tuple[Sequence, OutputPipeline]:
+    (pair,) = reader.read(wanted)
+    return pair
 
 
 def test_a_request_becomes_a_sequence(tokenizer: Tokenizer) -> None:
-    sequence, _ = create_reader(tokenizer).read(request(max_tokens=7, arrival_seconds=12.5))
+    sequence, _ = read_one(create_reader(tokenizer), request(max_tokens=7, arrival_seconds=12.5))
     assert sequence.token_ids == tokenizer.encode("<|begin|><|user|>Hello<|end|><|assistant|>")
     assert sequence.num_prompt_tokens == len(sequence.token_ids) == sequence.num_known
     assert (sequence.request_id, sequence.max_tokens, sequence.arrival_seconds) == ("r1", 7, 12.5)
-    assert sequence.sampling is SAMPLING
+    assert (sequence.sampling.temperature, sequence.sampling.seed) == (0.5, 3)
     assert sequence.eos_token_ids == tokenizer.eos_token_ids != frozenset()
+    assert set(sequence.sampling.end_token_ids) == tokenizer.eos_token_ids
+    assert (sequence.sampling.grammar, sequence.sampling.thinking) == (None, None)
 
 
 def test_each_sequence_has_an_id_of_its_own(tokenizer: Tokenizer) -> None:
     reader = create_reader(tokenizer)
-    assert len({reader.read(request())[0].sequence_id for _ in range(5)}) == 5
+    sequences = [sequence for _ in range(5) for sequence, _ in reader.read(request(num_choices=2))]
+    assert len({sequence.sequence_id for sequence in sequences}) == 10
+
+
+def test_choices_share_the_prompt_and_have_seeds_of_their_own(tokenizer: Tokenizer) -> None:
+    sampling = SamplingParams(seed=2**64 - 2)
+    first, second, third = (
+        s for s, _ in create_reader(tokenizer).read(request(num_choices=3, sampling=sampling))
+    )
+    assert first.is_sibling(second) and first.is_sibling(third)
+    assert [s.choice_index for s in (first, second, third)] == [0, 1, 2]
+    assert [s.sampling.seed for s in (first, second, third)] == [
+        (2**64 - 2 + i * _SEED_STEP) % 2**64 for i in range(3)
+    ]
+    assert first.token_ids == second.token_ids and first.token_ids is not second.token_ids
+
+
+def test_plain_prompts_are_tokenised_with_bos_or_taken_as_they_are(tokenizer: Tokenizer) -> None:
+    prompts = TextPrompts(("Hello", (5, 6, 7)))
+    pairs = create_reader(tokenizer).read(request(prompt=prompts, num_choices=2))
+    assert [(s.prompt_index, s.choice_index) for s, _ in pairs] == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert pairs[0][0].token_ids == tokenizer.encode("Hello", add_special_tokens=True)
+    assert pairs[2][0].token_ids == [5, 6, 7]
+    assert not pairs[0][0].is_sibling(pairs[2][0])
+
+
+def test_an_echo_begins_with_the_prompt(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("quick fox")
+    pairs = create_reader(tokenizer).read(request(prompt=TextPrompts(("The ", tuple(ids)), echo=True)))
+    texts = [
+        pipeline.feed(tokenizer.encode("dog")[0]).content + pipeline.flush().content for _, pipeline in pairs
+    ]
+    assert texts[0].startswith("The d") and texts[1].startswith("quick foxd")
+
+
+@pytest.mark.parametrize("prompt", ["", (), (5, 10**6), (-1,), "\ud800"])
+def test_prompts_that_are_none_are_refused(tokenizer: Tokenizer, prompt: Any) -> None:
+    reader = (
+        create_reader(load_tokenizer_without_bos(tokenizer)) if prompt == "" else create_reader(tokenizer)
+    )
+    with pytest.raises(InvalidRequestError) as caught:
+        reader.read(request(prompt=TextPrompts((prompt,))))
+    assert caught.value.param == "prompt"
+
+
+def load_tokenizer_without_bos(tokenizer: Tokenizer) -> Any:
+    class WithoutBos(Tokenizer):
+        def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+            return super().encode(text)
+
+    return WithoutBos(tokenizer._backend)
+
+
+def test_stop_tokens_end_the_answer_and_eos_may_be_ignored(tokenizer: Tokenizer) -> None:
+    reader = create_reader(tokenizer)
+    both, _ = read_one(reader, request(stop_token_ids=(5,)))
+    only, _ = read_one(reader, request(stop_token_ids=(5,), ignores_eos=True))
+    assert both.eos_token_ids == tokenizer.eos_token_ids | {5}
+    assert only.eos_token_ids == {5}
+    assert only.sampling.end_token_ids == (5,)
+
+
+def test_a_structure_gives_each_choice_a_grammar_that_can_end(tokenizer: Tokenizer) -> None:
+    structure = Structure("regex", "[ab]{2}")
+    pairs = create_reader(tokenizer).read(request(structure=structure, num_choices=2, ignores_eos=True))
+    for sequence, _ in pairs:
+        assert sequence.sampling.grammar is not None
+        assert sequence.eos_token_ids == tokenizer.eos_token_ids
+        matcher = sequence.sampling.grammar.new_matcher()
+        assert matcher.consume_tokens(tokenizer.encode("a") + tokenizer.encode("b"))
+        assert matcher.is_accepting()
+
+
+def test_a_structure_that_cannot_be_enforced_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        create_reader(tokenizer).read(request(structure=Structure("regex", "(", "guided_regex")))
+    assert caught.value.param == "guided_regex"
+
+
+def test_a_call_that_is_required_has_a_grammar(tokenizer: Tokenizer) -> None:
+    reader = create_reader(tokenizer, context_length=1000)
+    free, _ = read_one(reader, request(tool_use=ToolUse((TOOL,), ("find",), "auto")))
+    forced, _ = read_one(reader, request(tool_use=ToolUse((TOOL,), ("find",), "required")))
+    assert free.sampling.grammar is None
+    assert forced.sampling.grammar is not None
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_a_structure_leaves_room_for_calls(tokenizer: Tokenizer, mode: Any) -> None:
+    """An answer may be of the structure or call; a call that is forced is no answer."""
+    reader = create_reader(tokenizer, context_length=1000)
+    wanted = request(structure=Structure("json_object"), tool_use=ToolUse((TOOL,), ("find",), mode))
+    grammar = read_one(reader, wanted)[0].sampling.grammar
+    assert grammar is not None
+
+    def begins(text: str) -> bool:
+        token_ids = [i for char in text for i in tokenizer.encode(char)]
+        return grammar.new_matcher().try_consume_tokens(token_ids) == len(token_ids)
+
+    assert begins('<tool_call>{"name": "find", "arguments": {"a": 1}}</tool_call>')
+    assert begins('{"a": 1}') is (mode == "auto")
+
+
+def test_only_a_grammar_or_a_budget_needs_to_know_of_thinking(thinking_tokenizer: Tokenizer) -> None:
+    reader = create_reader(thinking_tokenizer)
+    markers = [tuple(thinking_tokenizer.encode(text)) for text in ("<think>", "</think>")]
+    options = {"enable_thinking": True}
+    plain, _ = read_one(reader, request(template_options=options))
+    budget, _ = read_one(reader, request(template_options=options, max_thinking_tokens=9))
+    closed = {"enable_thinking": False}
+    grammar, _ = read_one(reader, request(structure=Structure("json_object"), template_options=closed))
+    assert plain.sampling.thinking is None
+    assert budget.sampling.thinking == Thinking(*markers, is_open=True, max_tokens=9)
+    assert grammar.sampling.thinking == Thinking(*markers, is_open=False)
+
+
+def test_the_answer_of_an_open_block_is_reasoning(thinking_tokenizer: Tokenizer) -> None:
+    _, pipeline = read_one(
+        create_reader(thinking_tokenizer), request(template_options={"enable_thinking": True})
+    )
+    pieces = [pipeline.feed(i) for i in thinking_tokenizer.encode("hm</think>yes")] + [pipeline.flush()]
+    assert "".join(piece.reasoning for piece in pieces) == "hm"
+    assert "".join(piece.content for piece in pieces) == "yes"
+
+
+def test_a_structured_answer_of_messages_with_headers_begins_in_its_content(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, byte_level(), HARMONY, special_tokens=HARMONY_TOKENS)
+    tokenizer = load_tokenizer(folder)
+    sequence, pipeline = read_one(create_reader(tokenizer), request(structure=Structure("choice", ["yes"])))
+    end = tokenizer.encode("<|channel|>final<|message|>")
+    assert sequence.token_ids[-len(end) :] == end
+    assert sequence.sampling.thinking is None
+    assert "".join(pipeline.feed(i).content for i in tokenizer.encode("yes")) == "yes"
+
+
+def test_text_and_chats_are_tokenised_and_back(tokenizer: Tokenizer) -> None:
+    reader = create_reader(tokenizer)
+    begin = tokenizer.encode("<|begin|>")
+    assert reader.tokenize("Hello", add_special_tokens=True) == begin + reader.tokenize("Hello", False)
+    assert reader.tokenize_chat(ChatPrompt(USER)) == tokenizer.encode(
+        "<|begin|><|user|>Hello<|end|><|assistant|>"
+    )
+    assert reader.detokenize(reader.tokenize("Hello", True)) == "<|begin|>Hello"
+    with pytest.raises(InvalidRequestError, match="1000000 is not in the vocabulary"):
+        reader.detokenize([1_000_000])
 
 
 def test_the_pipeline_turns_tokens_to_text_and_knows_the_stop_strings(tokenizer: Tokenizer) -> None:
-    _, pipeline = create_reader(tokenizer).read(request(stop=("wor",)))
-    text = "".join(pipeline.feed(token_id) for token_id in tokenizer.encode("Hello world"))
+    _, pipeline = read_one(create_reader(tokenizer), request(stop=("wor",)))
+    text = "".join(pipeline.feed(token_id).content for token_id in tokenizer.encode("Hello world"))
     assert text == "Hello " and pipeline.is_stopped
 
 
+def test_a_stop_string_may_stay_in_the_text(tokenizer: Tokenizer) -> None:
+    _, pipeline = read_one(create_reader(tokenizer), request(stop=("wor",), includes_stop=True))
+    text = "".join(pipeline.feed(token_id).content for token_id in tokenizer.encode("Hello world"))
+    assert text == "Hello wor" and pipeline.is_stopped
+
+
 def test_a_continued_message_is_left_open(tokenizer: Tokenizer) -> None:
-    messages = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "The quick"})
-    sequence, _ = create_reader(tokenizer).read(request(messages=messages, continue_final_message=True))
-    assert sequence.token_ids == tokenizer.encode("<|begin|><|user|>Hi<|end|><|assistant|>The quick")
+    messages = (*USER, {"role": "assistant", "content": "The quick"})
+    wanted = request(messages=messages, continue_final_message=True)
+    sequence, _ = read_one(create_reader(tokenizer), wanted)
+    assert sequence.token_ids == tokenizer.encode("<|begin|><|user|>Hello<|end|><|assistant|>The quick")
 
 
 def test_an_empty_prompt_is_refused(tmp_path: Path) -> None:
@@ -74,15 +248,16 @@ def test_an_empty_prompt_is_refused(tmp_path: Path) -> None:
 def test_without_a_limit_an_answer_may_fill_what_there_is(
     tokenizer: Tokenizer, settings: dict[str, int], expected: int | None
 ) -> None:
-    sequence, _ = create_reader(tokenizer, **settings).read(request())
+    sequence, _ = read_one(create_reader(tokenizer, **settings), request())
     wanted = 10 if expected is None else expected - sequence.num_prompt_tokens
     assert sequence.max_tokens == wanted
 
 
 def test_prompt_and_answer_may_fill_the_context_to_the_last_token(tokenizer: Tokenizer) -> None:
     reader = create_reader(tokenizer)
-    num_prompt_tokens = reader.read(request())[0].num_prompt_tokens
-    assert reader.read(request(max_tokens=100 - num_prompt_tokens))[0].max_tokens == 100 - num_prompt_tokens
+    num_prompt_tokens = read_one(reader, request())[0].num_prompt_tokens
+    rest = 100 - num_prompt_tokens
+    assert read_one(reader, request(max_tokens=rest))[0].max_tokens == rest
     with pytest.raises(
         ContextLengthError, match=f"101 tokens .{num_prompt_tokens} in the messages"
     ) as caught:

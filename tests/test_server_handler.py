@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -17,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from api.errors import InvalidRequestError, NotServingError, QueueFullError, ServerSideError, StartupError
+from api.errors import InvalidRequestError, NotServingError, QueueFullError, ServerSideError
+from api.events import Accepted, ChoiceFinished, Failed, Finished, TextEvent, Usage
 from api.server_handler import Channel, ServerHandler
 from api.threads.channel import is_terminal
-from api.types import Accepted, Failed, Finished, FinishReason, TextDelta, TextEvent, Usage
-from tests.threads.fakes import FakeEngine, create_config, create_engine, create_load, create_request
+from api.types import FinishReason
+from tests.fakes.serving_handler import assert_nothing_left, events_of, run, serving, text_of, until
+from tests.threads.fakes import FakeEngine, create_engine, create_request
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,48 +28,6 @@ def quiet() -> Iterator[None]:
     """Printing the tracebacks that are provoked here would take most of the time."""
     with capture_logs():
         yield
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def limited() -> None:
-        await asyncio.wait_for(test(), 10)
-
-    asyncio.run(limited())
-
-
-@asynccontextmanager
-async def serving(engine: FakeEngine, **settings: Any) -> AsyncIterator[ServerHandler]:
-    handler = ServerHandler(create_config(**settings), create_load(engine))
-    handler.start()
-    await handler.wait_loaded()
-    try:
-        yield handler
-    finally:
-        engine.generator.gate.set()
-        engine.prompt_reader.gate.set()
-        await handler.stop()
-
-
-async def events_of(channel: Channel) -> list[TextEvent]:
-    return [event async for event in channel]
-
-
-def text_of(events: list[TextEvent]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
-def assert_nothing_left(handler: ServerHandler, engine: FakeEngine) -> None:
-    """After ``stop``: no stage knows a request any more."""
-    assert len(handler._channels) == 0
-    assert len(handler._results) == 0
-    assert not handler._processing._cancelled
-    assert engine.is_empty
-    assert not handler._watchdog.is_armed
 
 
 def test_answer_arrives_in_order_with_exact_usage() -> None:
@@ -240,204 +197,35 @@ def test_full_queue_refuses() -> None:
     run(test)
 
 
-def test_drain_lets_live_requests_finish_and_refuses_new_ones() -> None:
-    engine = create_engine()
-
+def test_every_choice_counts_as_one_in_the_queue() -> None:
     async def test() -> None:
-        async with serving(engine) as handler:
+        engine = create_engine()
+        async with serving(engine, max_batch_size=2, max_queue=1) as handler:
             engine.generator.gate.clear()
-            channel = handler.submit(create_request("a"))
-            drain = asyncio.create_task(handler.drain(5))
-            await asyncio.sleep(0)
-            assert handler.health.status == "draining"
-            with pytest.raises(NotServingError):
+            whole = handler.submit(create_request("a", num_choices=9))  # an idle server takes it
+            with pytest.raises(QueueFullError):
                 handler.submit(create_request("b"))
-            assert not drain.done()
             engine.generator.gate.set()
-            await drain
-            assert text_of(await events_of(channel)) == "hello"
+            events = await events_of(whole)
+            assert [type(event) for event in events].count(ChoiceFinished) == 9
+            assert handler.stats()["batch"]["queued"] == 0
+            handler.submit(create_request("c", num_choices=2))
+            handler.submit(create_request("d"))
+            with pytest.raises(QueueFullError):
+                handler.submit(create_request("e"))
 
     run(test)
 
 
-def test_drain_fails_what_takes_too_long() -> None:
-    engine = create_engine()
-
-    async def test() -> None:
-        async with serving(engine) as handler:
-            engine.generator.gate.clear()
-            channel = handler.submit(create_request("a"))
-            await handler.drain(0.01)
-            assert isinstance((await events_of(channel))[-1], Failed)
-            engine.generator.gate.set()
-        assert_nothing_left(handler, engine)
-
-    run(test)
-
-
-def test_stop_fails_live_requests_and_ends_the_threads() -> None:
-    engine = create_engine()
-
-    async def test() -> None:
-        async with serving(engine) as handler:
-            engine.generator.gate.clear()
-            channel = handler.submit(create_request("a"))
-            stopping = asyncio.create_task(handler.stop())
-            assert isinstance((await events_of(channel))[-1], Failed)
-            engine.generator.gate.set()
-            await stopping
-        assert not {"processing", "batch", "results"} & {thread.name for thread in threading.enumerate()}
-
-    run(test)
-
-
-@pytest.mark.parametrize("error", [RuntimeError("scheduler broke"), SystemExit(3)])
-def test_dead_batch_thread_fails_everybody(error: BaseException) -> None:
-    engine = create_engine()
-
-    async def test() -> None:
-        async with serving(engine) as handler:
-            engine.generator.gate.clear()
-            channels = [handler.submit(create_request(str(i), "x" * 90)) for i in range(3)]
-            engine.scheduler.schedule_error = error
-            engine.generator.gate.set()
-            for channel in channels:
-                last = (await events_of(channel))[-1]
-                assert isinstance(last, Failed)
-                assert isinstance(last.error, ServerSideError)
-            assert handler.health.status == "dead"
-            assert "batch" in handler.health.detail
-            with pytest.raises(NotServingError):
-                handler.submit(create_request("later"))
-            await handler.drain(5)
-        assert len(handler._results) == 0
-        assert not handler._processing._cancelled
-
-    run(test)
-
-
-def test_stalled_step_turns_the_server_dead() -> None:
-    engine = create_engine()
-
-    async def test() -> None:
-        async with serving(engine, stall_timeout_seconds=0.05) as handler:
-            engine.generator.gate.clear()
-            events = await events_of(handler.submit(create_request("a")))
-            assert isinstance(events[-1], Failed)
-            assert handler.health.status == "dead"
-            assert "no progress" in handler.health.detail
-            engine.generator.gate.set()
-        assert_nothing_left(handler, engine)
-
-    run(test)
-
-
-def test_a_slow_server_that_moves_is_no_stall() -> None:
-    engine, clock = create_engine(), SimpleNamespace(now_seconds=0.0)
-    clock.monotonic = lambda: clock.now_seconds
-
-    def slow_step(timeout: float) -> None:
-        clock.now_seconds += 60.0
-        threading.Event().wait(0.001)  # lets the event loop look in between
-
-    async def test() -> None:
-        async with serving(engine, stall_timeout_seconds=100.0) as handler:
-            with (
-                patch("api.threads.worker.time", clock),
-                patch.object(engine.generator.gate, "wait", slow_step),
-            ):
-                async for _ in handler.submit(create_request("a", "x" * 20)):
-                    handler._watchdog._check()
-            handler._watchdog.disarm()
-            assert clock.now_seconds >= 20 * 60.0
-            assert handler.health.status == "ok"
-
-    run(test)
-
-
-def test_watches_only_while_requests_are_live() -> None:
+def test_the_prompt_reader_can_be_asked_aside() -> None:
     async def test() -> None:
         async with serving(create_engine()) as handler:
-            assert not handler._watchdog.is_armed
-            channel = handler.submit(create_request("a"))
-            assert handler._watchdog.is_armed
-            await events_of(channel)
-            assert not handler._watchdog.is_armed
-
-    run(test)
-
-
-def test_loading_refuses_then_serves() -> None:
-    engine, may_load = create_engine(), threading.Event()
-
-    def load(config: Any, report: Callable[[str], None]) -> FakeEngine:
-        report("reading weights")
-        assert may_load.wait(5)
-        return engine
-
-    async def test() -> None:
-        handler = ServerHandler(create_config(served_model_names=("gpt", "tiny")), load)
-        assert handler.stats()["status"] == "loading"
-        handler.start()
-        await until(lambda: handler.health.detail == "reading weights")
+            assert await handler.read_aside(lambda reader: reader.tokenize("hi", False)) == [104, 105]
+            with pytest.raises(ServerSideError):
+                await handler.read_aside(lambda reader: reader.detokenize(["x"]))  # type: ignore[list-item]
+            assert handler.served_model.vocab_size == 256
         with pytest.raises(NotServingError):
-            handler.submit(create_request("a"))
-        with pytest.raises(NotServingError):
-            _ = handler.served_model
-        assert handler.stats()["model"] == {}
-        may_load.set()
-        await handler.wait_loaded()
-        assert handler.health.status == "ok"
-        assert handler.served_model.names == ("gpt", "tiny", "folder/tiny", "model")
-        assert handler.served_model.context_length == 128
-        await handler.stop()
-
-    run(test)
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (StartupError("no such folder"), "no such folder"),
-        (MemoryError(), "Too little memory"),
-        (ValueError("bad\nheader"), "ValueError: bad header"),
-        (SystemExit(1), "SystemExit"),
-    ],
-)
-def test_failed_load_is_one_clear_line(error: BaseException, message: str) -> None:
-    def load(config: Any, report: Callable[[str], None]) -> FakeEngine:
-        raise error
-
-    async def test() -> None:
-        handler = ServerHandler(create_config(), load)
-        handler.start()
-        with pytest.raises(StartupError, match=message) as caught:
-            await handler.wait_loaded()
-        assert "\n" not in str(caught.value)
-        assert handler.health.status == "dead"
-        with pytest.raises(NotServingError):
-            handler.submit(create_request("a"))
-        await handler.stop()
-
-    run(test)
-
-
-def test_leaving_the_wait_does_not_cancel_the_load() -> None:
-    engine, may_load = create_engine(), threading.Event()
-
-    def load(config: Any, report: Callable[[str], None]) -> FakeEngine:
-        may_load.wait(5)
-        return engine
-
-    async def test() -> None:
-        handler = ServerHandler(create_config(), load)
-        handler.start()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(handler.wait_loaded(), 0.01)
-        may_load.set()
-        await handler.wait_loaded()
-        assert text_of(await events_of(handler.submit(create_request("a")))) == "hello"
-        await handler.stop()
+            await handler.read_aside(lambda reader: reader.tokenize("hi", False))
 
     run(test)
 

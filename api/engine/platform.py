@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import mlx.core as mx
 from api.engine import cpu_functions
 from api.engine.cpu_memory import give_back_freed_memory, keep_freed_memory
 from api.engine.cpu_rope import RopeFactory
+from api.engine.noise import device_noise, host_noise
+from api.types import Span
 
 # OpenBLAS shares a product's rows among its threads in pieces of four, two for each thread in turn. On two
 # threads, 28 rows of the default model take 1.7 times as long as 32, and 8 rows 1.2 times as long as 16.
@@ -32,6 +34,7 @@ class Platform:
     row_multiple: int  # forwards are filled up to a multiple of this many rows
     first_chunk_tokens: int  # prompt rows beside running streams before any step was timed
     exp: Callable[[mx.array], mx.array]  # for x <= 0
+    noise: Callable[[Sequence[Span], int], mx.array]  # exponential, for rows and a vocabulary's size
     model_functions: Mapping[str, Callable[..., Any]]  # given to the models in place of mlx-lm's own
     buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
     release_memory: Callable[[], None]  # gives back what is kept for reuse, when there is no work
@@ -47,6 +50,7 @@ def detect_platform() -> Platform:
             row_multiple=_CPU_ROW_MULTIPLE,
             first_chunk_tokens=64,
             exp=cpu_functions.exp_nonpositive,
+            noise=host_noise,
             model_functions={
                 "activations.swiglu": cpu_functions.swiglu,
                 "rope_utils.initialize_rope": RopeFactory(),
@@ -61,6 +65,7 @@ def detect_platform() -> Platform:
         row_multiple=1,
         first_chunk_tokens=256,
         exp=exp_nonpositive,
+        noise=device_noise,
         model_functions={},
         buffer_cache_bytes=1024**3,
         release_memory=mx.clear_cache,

@@ -1,103 +1,125 @@
-"""Draws the next tokens of a batch: every parameter is an array with one entry for each row.
+"""Takes the next tokens of a batch from its logits: every parameter belongs to a row, not to the batch.
 
-Greedy rows take an argmax. The others draw by inverse CDF from one uniform number each, which comes
-from the row's own counter-based stream: the same seed gives the same tokens whoever the neighbours are.
+The rows' logits are changed first (``penalties``, ``grammar``), then each row takes its best token or
+draws one (``draw``); log-probabilities are of the changed logits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import mlx.core as mx
 import numpy as np
 
+from api.engine.draw import draw_from_candidates, draw_from_vocabulary, has_few_candidates
+from api.engine.grammar import MaskBuilder
+from api.engine.logprobs import Logprobs, compute_logprobs
+from api.engine.penalties import change_logits
 from api.engine.platform import Platform
-from api.types import Span
+from api.engine.sampling_state import Row, is_plain
+from api.errors import ServerSideError
+from api.types import SampledToken, SamplingParams, Span
 
-# Logits this far under the best one have no weight worth drawing.
-_RANGE = 50.0
-# Halvings of that range: the threshold is exact to 1e-6, the spacing of float32 logits.
-_NUM_HALVINGS = 26
-# Greedy for all purposes; further down 1 / temperature leaves the range of a float32.
-_LOWEST_TEMPERATURE = 1e-6
-# The largest uniform number that stays under 1 when multiplied by a float32 sum.
-_LARGEST_UNIFORM = 1 - 2**-20
+# From some rows' logits and their spans to their tokens.
+_Way = Callable[[mx.array, Sequence[Span]], mx.array]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A step's tokens, not evaluated yet: ``token_ids``, int32 ``[rows]``, can feed the next step."""
+
+    sequence_ids: tuple[int, ...]
+    token_ids: mx.array
+    logprobs: Logprobs | None = None
+    errors: Mapping[int, ServerSideError] | None = None  # row -> why its token is none
+
+    def arrays(self) -> list[mx.array]:
+        """What must be evaluated with the step."""
+        return [self.token_ids, *(self.logprobs.arrays() if self.logprobs else ())]
+
+    def read(self) -> list[SampledToken]:
+        """Waits for the device."""
+        token_ids = np.array(self.token_ids).tolist()
+        logprobs = self.logprobs.read() if self.logprobs else {}
+        errors = self.errors or {}
+        return [
+            SampledToken(sequence_id, token_id, logprobs.get(row), errors.get(row))
+            for row, (sequence_id, token_id) in enumerate(zip(self.sequence_ids, token_ids, strict=True))
+        ]
 
 
 class Sampler:
-    """Samples on the device; the result can feed the next step before it is read."""
+    """Samples on the device; only masks are made on the host."""
 
     def __init__(self, platform: Platform) -> None:
         self._exp = platform.exp
+        self._noise = platform.noise
+        self._build_masks = MaskBuilder()
+        self._ahead: dict[_Way, mx.array] = {}  # random numbers of the next call
 
-    def __call__(self, logits: mx.array, spans: Sequence[Span]) -> mx.array:
-        """``logits [rows, vocabulary]``, one span for each row. Returns token ids, int32 ``[rows]``."""
-        drawn = [row for row, span in enumerate(spans) if not span.sampling.is_greedy]
-        if len(drawn) == len(spans):
-            return self._draw(logits, spans)
-        tokens = mx.argmax(logits, axis=-1).astype(mx.int32)
-        if drawn:
-            rows = mx.array(drawn)
-            tokens[rows] = self._draw(logits[rows], [spans[row] for row in drawn])
-        return tokens
+    def prepare(self, spans: Sequence[Span], vocab_size: int) -> None:
+        """Makes the next call's random numbers: they depend on no logits, so a step can be under way."""
+        groups: dict[_Way, list[Span]] = {}
+        for span in spans:
+            groups.setdefault(self._way(span.sampling), []).append(span)
+        drawn = [way for way in (self._draw, self._draw_filtered) if way in groups]
+        self._ahead = {way: self._noise(groups[way], vocab_size) for way in drawn}
 
-    def _draw(self, logits: mx.array, spans: Sequence[Span]) -> mx.array:
-        temperature = _column([max(span.sampling.temperature, _LOWEST_TEMPERATURE) for span in spans])
-        scores = logits.astype(mx.float32)
-        scores = (scores - mx.max(scores, axis=-1, keepdims=True)) / temperature
-        scores = mx.maximum(scores, -_RANGE)
-        weights = self._exp(scores)
-        weights = _keep_min_p(weights, spans)
-        weights = _keep_top_k(scores, weights, spans)
-        weights = _keep_top_p(scores, weights, spans)
-        cumulative = mx.cumsum(weights, axis=-1)
-        target = _column([uniform(span) for span in spans]) * cumulative[:, -1:]
-        tokens = mx.sum(cumulative <= target, axis=-1).astype(mx.int32)
-        return mx.minimum(tokens, logits.shape[-1] - 1)  # logits that are no numbers leave no weight at all
+    def __call__(self, logits: mx.array, rows: Sequence[Row]) -> Samples:
+        """``logits [rows, vocabulary]`` in any precision."""
+        sequence_ids = tuple(row.span.sequence_id for row in rows)
+        if all(is_plain(row.span) for row in rows):
+            return Samples(sequence_ids, _take_best(logits, ()))
+        scores = change_logits(logits.astype(mx.float32), rows)
+        scores = self._mask(scores, rows)
+        token_ids = self._choose(scores, rows)
+        logprobs = compute_logprobs(scores, token_ids, rows, self._exp)
+        errors = {index: row.error for index, row in enumerate(rows) if row.error}
+        return Samples(sequence_ids, token_ids, logprobs, errors)
+
+    def _mask(self, scores: mx.array, rows: Sequence[Row]) -> mx.array:
+        masked = {i: row.constraint for i, row in enumerate(rows) if row.constraint and row.has_mask}
+        if not masked:
+            return scores
+        banned = [rows[i].banned_token_ids for i in masked]
+        allowed = mx.array(self._build_masks(list(masked.values()), banned, scores.shape[-1]))
+        if len(masked) == len(rows):
+            return mx.where(allowed, scores, -mx.inf)
+        index = mx.array(list(masked))
+        scores[index] = mx.where(allowed, scores[index], -mx.inf)
+        return scores
+
+    def _choose(self, scores: mx.array, rows: Sequence[Row]) -> mx.array:
+        """Each row by its own way, int32 ``[rows]``."""
+        ways: dict[_Way, list[int]] = {}
+        for index, row in enumerate(rows):
+            ways.setdefault(self._way(row.sampling), []).append(index)
+        if len(ways) == 1:
+            return next(iter(ways))(scores, [row.span for row in rows])
+        parts = [way(scores[mx.array(group)], [rows[i].span for i in group]) for way, group in ways.items()]
+        return mx.concatenate(parts)[mx.array(np.argsort([i for group in ways.values() for i in group]))]
+
+    def _way(self, sampling: SamplingParams) -> _Way:
+        if sampling.is_greedy:
+            return _take_best
+        if has_few_candidates(sampling):
+            return draw_from_candidates
+        return self._draw_filtered if sampling.top_k or sampling.top_p < 1 else self._draw
+
+    def _draw(self, scores: mx.array, spans: Sequence[Span]) -> mx.array:
+        return self._draw_by(self._draw, scores, spans)
+
+    def _draw_filtered(self, scores: mx.array, spans: Sequence[Span]) -> mx.array:
+        """The same, for rows of their own: so none has to be taken out of the others and put back."""
+        return self._draw_by(self._draw_filtered, scores, spans)
+
+    def _draw_by(self, way: _Way, scores: mx.array, spans: Sequence[Span]) -> mx.array:
+        noise = self._ahead.pop(way, None)
+        if noise is None:
+            noise = self._noise(spans, scores.shape[-1])
+        return draw_from_vocabulary(scores, spans, noise, self._exp)
 
 
-def uniform(span: Span) -> float:
-    """The span's number in [0, 1): numpy's Philox keyed by the seed, its counter the token's index."""
-    bits = np.random.Philox(key=span.sampling.seed % 2**64, counter=span.sample_index)
-    return min(float(np.random.Generator(bits).random()), _LARGEST_UNIFORM)
-
-
-def _column(values: Sequence[float]) -> mx.array:
-    return mx.array(list(values), dtype=mx.float32)[:, None]
-
-
-def _keep_min_p(weights: mx.array, spans: Sequence[Span]) -> mx.array:
-    """Drops what is less likely than ``min_p`` times the best token, whose weight is 1."""
-    if all(span.sampling.min_p == 0 for span in spans):
-        return weights
-    return mx.where(weights >= _column([span.sampling.min_p for span in spans]), weights, 0.0)
-
-
-def _keep_top_k(scores: mx.array, weights: mx.array, spans: Sequence[Span]) -> mx.array:
-    """Keeps the ``top_k`` best; more only where they tie."""
-    if all(span.sampling.top_k == 0 for span in spans):
-        return weights
-    vocab_size = scores.shape[-1]
-    target = _column([min(span.sampling.top_k or vocab_size, vocab_size) for span in spans])
-    return mx.where(scores >= _threshold(scores, mx.ones_like(scores), target), weights, 0.0)
-
-
-def _keep_top_p(scores: mx.array, weights: mx.array, spans: Sequence[Span]) -> mx.array:
-    """Keeps the smallest set of best tokens with ``top_p`` of what the filters before left."""
-    if all(span.sampling.top_p == 1 for span in spans):
-        return weights
-    target = _column([span.sampling.top_p for span in spans]) * mx.sum(weights, axis=-1, keepdims=True)
-    return mx.where(scores >= _threshold(scores, weights, target), weights, 0.0)
-
-
-def _threshold(scores: mx.array, weights: mx.array, target: mx.array) -> mx.array:
-    """The largest score above which (inclusive) the weights still sum to ``target``, by bisection."""
-    low = mx.full(target.shape, -_RANGE)
-    high = mx.full(target.shape, 1e-6)
-    for _ in range(_NUM_HALVINGS):
-        middle = (low + high) * 0.5
-        mass = mx.sum(mx.where(scores >= middle, weights, 0.0), axis=-1, keepdims=True)
-        is_enough = mass >= target
-        low = mx.where(is_enough, middle, low)
-        high = mx.where(is_enough, high, middle)
-    return low
+def _take_best(logits: mx.array, spans: Sequence[Span]) -> mx.array:
+    return mx.argmax(logits, axis=-1).astype(mx.int32)

@@ -9,30 +9,20 @@ token in flight; its next row then refers to that token instead of naming it.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from api.engine.kv_slots import SlotPool
 from api.engine.sequence import Sequence
+from api.engine.spans import make_spans
 from api.engine.step_budget import StepBudget
+from api.engine.step_history import StepHistory
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
-from api.types import FinishReason, SampledToken, SchedulerStats, SlotMove, Span, StepOutput, StepPlan
+from api.types import FinishReason, SampledToken, SchedulerStats, SlotMove, StepOutput, StepPlan
 
 # A slot is first taken for the prompt and this much of the answer; longer answers move up a class.
 _FIRST_ANSWER_TOKENS = 128
 # A prompt's wait counts this much against the time that reading it would take.
 _AGEING = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _Dispatched:
-    """What is remembered of a step until its tokens are read."""
-
-    sequence_ids: frozenset[int]
-    num_rows: int
-    num_prompt_rows: int
-    started_seconds: float
 
 
 class Scheduler:
@@ -44,18 +34,21 @@ class Scheduler:
         budget: StepBudget,
         max_batch_size: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        can_copy: bool = True,
     ) -> None:
+        """``can_copy``: the forward's KV lies in slots, so a prompt's can be copied to a sibling."""
         self._slots = slots
         self._budget = budget
         self._max_batch_size = max_batch_size
         self._clock = clock
+        self._can_copy = can_copy
         self._waiting: list[Sequence] = []
         self._running: dict[int, Sequence] = {}
-        self._dispatched: deque[_Dispatched] = deque()
+        self._dispatched = StepHistory(budget)
         self._released: list[int] = []
         self._moves: list[SlotMove] = []
         self._has_newest_in_flight = False  # whether the last plan had rows, which are not read yet
-        self._updated_seconds = 0.0
         self._num_preemptions = 0
 
     # --- requests come and go --------------------------------------------------------------------
@@ -64,12 +57,13 @@ class Scheduler:
         """Puts a sequence in line. Its prompt and answer must fit ``max_sequence_tokens``."""
         self._waiting.append(sequence)
 
-    def cancel(self, request_id: str) -> list[StepOutput]:
-        """Drops a request's sequences at once; [] when it has none."""
-        found = [s for s in (*self._waiting, *self._running.values()) if s.request_id == request_id]
+    def cancel(self, request_id: str, choice_index: int | None = None) -> list[StepOutput]:
+        """Drops a request's sequences, or that of one choice, at once; [] when it has none."""
+        of_request = [s for s in (*self._waiting, *self._running.values()) if s.request_id == request_id]
+        found = [s for s in of_request if choice_index in (None, s.choice_index)]
         for sequence in found:
             self._drop(sequence)
-        return [StepOutput(request_id, finish_reason=FinishReason.CANCELLED) for _ in found]
+        return [_last_output(sequence, FinishReason.CANCELLED) for sequence in found]
 
     @property
     def has_work(self) -> bool:
@@ -92,17 +86,15 @@ class Scheduler:
         """Plans the next step and counts its tokens as computed. May be empty: then it only reads back."""
         self._admit()
         chosen = self._choose()
-        singles = [(s, n) for s, n in chosen if n == 1]
-        singles.sort(key=lambda pair: _slot_order(pair[0]))
-        spans = [_span(s, n) for s, n in singles + [(s, n) for s, n in chosen if n > 1]]
+        spans = make_spans(chosen)
         if not self._running and not self._waiting:
             self._slots.shrink()
-        plan = StepPlan(tuple(spans), tuple(self._released), self._slots.num_slots, tuple(self._moves))
+        plan = StepPlan(spans, tuple(self._released), self._slots.num_slots, tuple(self._moves))
         self._released.clear()
         self._moves.clear()
         self._has_newest_in_flight = bool(spans)
         if spans:
-            self._remember(chosen)
+            self._count_computed(chosen)
         return plan
 
     def update(self, sampled: Iterable[SampledToken], read_seconds: float | None = None) -> list[StepOutput]:
@@ -110,13 +102,10 @@ class Scheduler:
 
         ``read_seconds``: the clock's time when that step had ended; None: now.
         """
-        self._observe(self._clock() if read_seconds is None else read_seconds)
-        outputs = []
-        for token in sampled:
-            sequence = self._running.get(token.sequence_id)
-            if sequence is not None and sequence.num_in_flight:
-                outputs.append(self._append(sequence, token.token_id))
-        return outputs
+        now_seconds = self._clock() if read_seconds is None else read_seconds
+        self._dispatched.read(now_seconds, num_unread=int(self._has_newest_in_flight))
+        pairs = [(self._running.get(token.sequence_id), token) for token in sampled]
+        return [self._append(s, token) for s, token in pairs if s is not None and s.num_in_flight]
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: finds the culprit without losing the others.
@@ -125,7 +114,7 @@ class Scheduler:
         survived a step. One that raises alone fails with ServerSideError. Raises ``error`` when no
         sequence was under way, so nobody can be blamed.
         """
-        involved = frozenset().union(*(step.sequence_ids for step in self._dispatched))
+        involved = self._dispatched.sequence_ids
         if not involved:
             raise error
         self._dispatched.clear()
@@ -134,7 +123,7 @@ class Scheduler:
         for sequence in list(self._running.values()):
             if involved == {sequence.sequence_id}:
                 self._drop(sequence)
-                outputs.append(StepOutput(sequence.request_id, error=_as_api_error(error)))
+                outputs.append(_last_output(sequence, error=_as_api_error(error)))
             else:
                 sequence.is_suspect = sequence.is_suspect or sequence.sequence_id in involved
                 self._preempt(sequence)
@@ -147,12 +136,35 @@ class Scheduler:
         if not self._waiting:
             return
         self._waiting.sort(key=self._urgency())
-        while self._waiting and len(self._running) < self._max_batch_size:
-            sequence = self._waiting[0]
+        for sequence in list(self._waiting):
+            if len(self._running) >= self._max_batch_size:
+                return
+            source = self._sibling(sequence)
+            if source is not None and source.num_computed < sequence.num_prompt_tokens - 1:
+                continue  # its prompt is being read at this moment
             sequence.slot = self._slots.allocate(self._first_tokens(sequence))
             if sequence.slot is None:
                 return
-            self._running[sequence.sequence_id] = self._waiting.pop(0)
+            self._waiting.remove(sequence)
+            self._running[sequence.sequence_id] = sequence
+            if source is not None:
+                self._copy_prompt(source, sequence)
+
+    def _sibling(self, sequence: Sequence) -> Sequence | None:
+        """A running choice of the same prompt whose KV of it is whole, or will be."""
+        if not self._can_copy or sequence.is_suspect or sequence.num_prompt_tokens < 2:
+            return None
+        siblings = [s for s in self._running.values() if s.is_sibling(sequence) and not s.is_suspect]
+        # A layer with a window keeps a step's tokens beyond it: what was written since must be no more.
+        lag = self._budget.max_step_tokens
+        siblings = [s for s in siblings if s.num_computed - s.num_prompt_tokens <= lag]
+        return max(siblings, key=lambda s: s.num_computed, default=None)
+
+    def _copy_prompt(self, source: Sequence, sequence: Sequence) -> None:
+        """All but the last token, whose logits the sequence needs for itself."""
+        assert source.slot is not None and sequence.slot is not None
+        sequence.num_computed = sequence.num_copied = sequence.num_prompt_tokens - 1
+        self._moves.append(SlotMove(source.slot, sequence.slot, sequence.num_copied))
 
     def _first_tokens(self, sequence: Sequence) -> int:
         answer = min(sequence.max_tokens - sequence.num_sampled, _FIRST_ANSWER_TOKENS)
@@ -235,28 +247,20 @@ class Scheduler:
 
         return urgency
 
-    def _remember(self, chosen: list[tuple[Sequence, int]]) -> None:
-        num_prompt_rows = 0
+    def _count_computed(self, chosen: list[tuple[Sequence, int]]) -> None:
+        self._dispatched.add(chosen, self._clock())
         for sequence, num_rows in chosen:
-            num_prompt_rows += 0 if sequence.is_decoding else num_rows
             sequence.num_computed += num_rows
             if sequence.num_remaining == 0:
                 sequence.num_in_flight += 1
-        ids = frozenset(s.sequence_id for s, _ in chosen)
-        num_rows = sum(n for _, n in chosen)
-        self._dispatched.append(_Dispatched(ids, num_rows, num_prompt_rows, self._clock()))
 
     # --- what came back --------------------------------------------------------------------------
 
-    def _observe(self, now: float) -> None:
-        """Forgets the steps that are read by now (all but the newest) and learns from their times."""
-        while len(self._dispatched) > int(self._has_newest_in_flight):
-            step = self._dispatched.popleft()
-            seconds = now - max(step.started_seconds, self._updated_seconds)
-            self._budget.observe(step.num_rows, step.num_prompt_rows, seconds)
-        self._updated_seconds = now
-
-    def _append(self, sequence: Sequence, token_id: int) -> StepOutput:
+    def _append(self, sequence: Sequence, token: SampledToken) -> StepOutput:
+        if token.error is not None:
+            self._drop(sequence)
+            return _last_output(sequence, error=token.error)
+        token_id = token.token_id
         sequence.num_in_flight -= 1
         sequence.is_suspect = False  # it got through what raised; a chunk of its prompt alone proves nothing
         sequence.token_ids.append(token_id)
@@ -268,27 +272,22 @@ class Scheduler:
             reason = FinishReason.LENGTH
         if reason is not None:
             self._drop(sequence)
-        return StepOutput(sequence.request_id, token_id, not is_eos, reason)
+        return StepOutput(
+            request_id=sequence.request_id,
+            token_id=token_id,
+            is_text=not is_eos,
+            finish_reason=reason,
+            choice_index=sequence.choice_index,
+            logprobs=token.logprobs,
+        )
 
 
-def _span(sequence: Sequence, num_rows: int) -> Span:
-    """The span for the next ``num_rows`` tokens; called before they count as computed."""
-    assert sequence.slot is not None
-    start = sequence.num_computed
-    return Span(
-        sequence_id=sequence.sequence_id,
-        slot=sequence.slot,
-        start=start,
-        token_ids=tuple(sequence.token_ids[start : start + num_rows]),
-        samples=start + num_rows == sequence.num_known,
-        sample_index=sequence.num_sampled,
-        sampling=sequence.sampling,
+def _last_output(
+    sequence: Sequence, reason: FinishReason | None = None, error: ApiError | None = None
+) -> StepOutput:
+    return StepOutput(
+        sequence.request_id, finish_reason=reason, error=error, choice_index=sequence.choice_index
     )
-
-
-def _slot_order(sequence: Sequence) -> tuple[int, int]:
-    assert sequence.slot is not None
-    return sequence.slot.capacity, sequence.slot.index
 
 
 def _as_api_error(error: Exception) -> ApiError:

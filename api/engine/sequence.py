@@ -25,8 +25,12 @@ class Sequence:
     sampling: SamplingParams
     eos_token_ids: frozenset[int] = field(default_factory=frozenset)
     arrival_seconds: float = 0.0
+    choice_index: int = 0
+    # Which of the request's prompts this is: sequences of one request and prompt may share what was read.
+    prompt_index: int = 0
 
     num_computed: int = 0  # tokens whose KV is written, or will be by the steps dispatched so far
+    num_copied: int = 0  # of these, tokens whose KV came from a sibling
     num_in_flight: int = 0  # 1 while a dispatched step samples this sequence's next token
     slot: Slot | None = None
     is_suspect: bool = False  # was in a step that raised: runs alone until it gets a token
@@ -54,9 +58,14 @@ class Sequence:
         """No further token may be sampled: the last allowed one is read or in flight."""
         return self.num_sampled >= self.max_tokens
 
+    def is_sibling(self, other: Sequence) -> bool:
+        """Whether both are choices of one request for the same prompt."""
+        return self.request_id == other.request_id and self.prompt_index == other.prompt_index
+
     def restart(self) -> None:
         """Forgets the computed KV (preemption, recovery); the known tokens catch up later."""
         self.num_computed = 0
+        self.num_copied = 0
         self.num_in_flight = 0
         self.slot = None
 

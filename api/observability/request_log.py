@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from api.errors import ApiError
-from api.types import FinishReason, Usage
+from api.events import Usage
+from api.types import FinishReason
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class RequestTiming:
-    """When a request's tokens came; all times are ``time.monotonic()`` seconds."""
+    """When a choice's tokens came; all times are ``time.monotonic()`` seconds."""
 
     arrival_seconds: float
     num_tokens: int = 0
@@ -41,15 +43,20 @@ class RequestTiming:
         return (self.num_tokens - 1) / elapsed if self.num_tokens > 1 and elapsed > 0 else None
 
 
-def log_finished(request_id: str, reason: FinishReason, usage: Usage, timing: RequestTiming) -> None:
+def log_finished(
+    request_id: str, reason: FinishReason, usage: Usage, choices: Sequence[RequestTiming]
+) -> None:
+    """``choices``: the timing of each; the line has the earliest first token and the sum of their rates."""
+    first_tokens = [t.time_to_first_token_seconds for t in choices if t.num_tokens]
+    rates = [rate for timing in choices if (rate := timing.tokens_per_second) is not None]
     log.info(
         "request finished",
         request_id=request_id,
         finish_reason=reason.value,
         prompt_tokens=usage.num_prompt_tokens,
         completion_tokens=usage.num_completion_tokens,
-        ttft_seconds=_rounded(timing.time_to_first_token_seconds, 4),
-        tokens_per_second=_rounded(timing.tokens_per_second, 1),
+        ttft_seconds=_rounded(min(filter(None, first_tokens), default=None), 4),
+        tokens_per_second=_rounded(sum(rates) if rates else None, 1),
     )
 
 

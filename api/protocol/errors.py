@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from api.errors import ApiError
+from api.schemas.answers import ErrorAnswer
 
 
-def error_object(error: ApiError) -> dict[str, Any]:
+def error_object(error: ApiError) -> ErrorAnswer:
     """``{"error": {"message", "type", "param", "code"}}``"""
     return {
         "error": {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from api.errors import ModelNotFoundError
+from api.schemas.answers import ModelList, ModelObject
 from api.server_handler import ServedModel
 
 
@@ -16,7 +15,7 @@ def check_model_name(name: str, served: ServedModel, accept_any_model: bool) -> 
     raise ModelNotFoundError(f"The model {name!r} does not exist; served here: {known}.", param="model")
 
 
-def model_object(name: str, served: ServedModel) -> dict[str, Any]:
+def model_object(name: str, served: ServedModel) -> ModelObject:
     """OpenAI's four fields, and the context that prompt and answer share, in tokens."""
     return {
         "id": name,
@@ -27,5 +26,5 @@ def model_object(name: str, served: ServedModel) -> dict[str, Any]:
     }
 
 
-def model_list(served: ServedModel) -> dict[str, Any]:
+def model_list(served: ServedModel) -> ModelList:
     return {"object": "list", "data": [model_object(name, served) for name in served.names]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from api.errors import RequestTimeoutError
+from api.events import Failed, Finished, TextEvent
 from api.server_handler import Channel, ServerHandler
-from api.types import Failed, Finished, TextDelta, TextEvent
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -34,9 +34,9 @@ class Exchange:
         """Returns the event that decides between an error status and 200; raises what Failed carries."""
         return await self.attend(_first_event(self.channel))
 
-    async def whole_answer(self) -> tuple[str, Finished]:
-        """Returns all text and the terminal event; raises what Failed carries."""
-        return await self.attend(_collect(self.channel))
+    async def all_events(self, feed: Callable[[TextEvent], None]) -> Finished:
+        """Feeds the events as they come; returns the terminal one, raises what Failed carries."""
+        return await self.attend(_feed_all(self.channel, feed))
 
     async def attend(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Runs ``work`` while the client is there.
@@ -91,14 +91,11 @@ async def _first_event(channel: Channel) -> TextEvent:
     return event
 
 
-async def _collect(channel: Channel) -> tuple[str, Finished]:
-    parts: list[str] = []
+async def _feed_all(channel: Channel, feed: Callable[[TextEvent], None]) -> Finished:
     while True:
         event = await channel.next_event()
-        match event:
-            case TextDelta(text=text):
-                parts.append(text)
-            case Finished():
-                return "".join(parts), event
-            case Failed(error=error):
-                raise error
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Finished):
+            return event
+        feed(event)

@@ -11,14 +11,14 @@ from api.routes.context import context_of
 router = APIRouter()
 
 
-@router.get("/v1/models", response_model=None)
+@router.api_route("/v1/models", methods=["GET", "HEAD"], response_model=None)
 async def list_models(request: Request) -> Response:
     http = context_of(request)
     http.require_loaded()
     return json_answer(model_list(http.handler.served_model))
 
 
-@router.get("/v1/models/{model_id:path}", response_model=None)
+@router.api_route("/v1/models/{model_id:path}", methods=["GET", "HEAD"], response_model=None)
 async def retrieve_model(request: Request, model_id: str) -> Response:
     """The id may hold slashes, plain or percent-encoded: repository ids do."""
     http = context_of(request)

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import RequestTimeoutError
+from api.events import Failed, Finished, TextEvent
 from api.routes.exchange import Exchange
-from api.types import Failed, Finished, TextEvent
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ KEEP_ALIVE_FRAME = b": keep-alive\n\n"
 class EventWriter(Protocol):
     """An API dialect's way of putting events into objects."""
 
-    def feed(self, event: TextEvent) -> list[dict[str, Any]]: ...
+    def feed(self, event: TextEvent) -> list[Any]: ...
 
 
 def frame(payload: dict[str, Any]) -> bytes:
@@ -61,6 +61,7 @@ class EventStreamResponse(Response):
             self._log.debug("client left")
 
     async def _stream(self, send: Send) -> None:
+        self._last_sent_seconds = asyncio.get_running_loop().time()  # the headers
         await self._send(send, self._encode(self._first))
         keeping_alive = asyncio.create_task(self._keep_alive(send))
         try:
@@ -90,6 +91,8 @@ class EventStreamResponse(Response):
                 await self._send(send, KEEP_ALIVE_FRAME)
 
     async def _send(self, send: Send, data: bytes, *, more_body: bool = True) -> None:
+        if not data:
+            return  # an event that is nothing in this dialect
         self._last_sent_seconds = asyncio.get_running_loop().time()
         await send({"type": "http.response.body", "body": data, "more_body": more_body})
 

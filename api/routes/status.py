@@ -6,21 +6,14 @@ from fastapi import APIRouter, Request, Response
 
 from api.routes.answers import json_answer
 from api.routes.context import context_of
+from api.routes.openapi import OPERATIONS
 
 router = APIRouter()
 
-ENDPOINTS = (
-    "POST /v1/chat/completions",
-    "GET /v1/models",
-    "GET /v1/models/{id}",
-    "GET /health",
-    "GET /stats",
-)
 
-
-@router.get("/", response_model=None)
+@router.api_route("/", methods=["GET", "HEAD"], response_model=None)
 async def list_endpoints(request: Request) -> Response:
-    return json_answer({"endpoints": ENDPOINTS})
+    return json_answer({"endpoints": [operation.line for operation in OPERATIONS]})
 
 
 @router.api_route("/health", methods=["GET", "HEAD"], response_model=None)
@@ -31,7 +24,7 @@ async def health(request: Request) -> Response:
     return json_answer({"status": current.status, "detail": current.detail}, status)
 
 
-@router.get("/stats", response_model=None)
+@router.api_route("/stats", methods=["GET", "HEAD"], response_model=None)
 async def stats(request: Request) -> Response:
     http = context_of(request)
     http.require_loaded()

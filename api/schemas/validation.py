@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -31,6 +32,8 @@ _PHRASES = {
     "string_type": "must be a string",
 }
 
+_CODES = {"unsupported_value": "unsupported_value"}
+
 
 def validate_body(model: type[Model], data: object) -> Model:
     """Returns the typed body; raises InvalidRequestError for the first field that is wrong."""
@@ -52,7 +55,7 @@ def _to_request_error(details: ErrorDetails) -> InvalidRequestError:
     text = _describe(details)
     if is_type_error:
         text = f"{text}, not {_type_name(details['input'])}"
-    code = "invalid_type" if is_type_error else "invalid_value"
+    code = "invalid_type" if is_type_error else _CODES.get(details["type"], "invalid_value")
     return InvalidRequestError(f"Invalid '{param}': {text}.", param=param, code=code)
 
 
@@ -74,6 +77,17 @@ def format_location(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif not step.startswith("<"):
+        elif not step.startswith("<") and step != "[key]":
             path += f".{step}" if path else step
     return path
+
+
+def unknown_fields(body: BaseModel, path: str = "") -> Iterator[str]:
+    """The names that no model knows, as ``tempratur`` or ``messages[].content[].colour``."""
+    for name in body.model_extra or ():
+        yield path + name
+    for name, value in vars(body).items():
+        if isinstance(value, BaseModel):
+            yield from unknown_fields(value, f"{path}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
+            yield from (found for each in value for found in unknown_fields(each, f"{path}{name}[]."))

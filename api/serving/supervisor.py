@@ -16,6 +16,7 @@ from types import FrameType
 
 import structlog
 
+from api.serving.process_end import end_process
 from api.serving.server import ECHO_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -117,7 +118,7 @@ def run_supervised(target: WorkerTarget, sock: socket.socket) -> None:
     """A worker's whole life. Ctrl-C reaches the whole group: here only the parent's word counts."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    raise SystemExit(target(sock))
+    end_process(target(sock))
 
 
 def _end_with_parent() -> None:

@@ -25,6 +25,11 @@ class IncrementalDetokenizer:
         self._is_at_start = not continues_text
         self._previous_id: int | None = None
 
+    def peek(self, token_id: int) -> bytes:
+        """Returns the bytes that this token would add next, which may be a part of a character."""
+        piece = self._pieces.following(self._previous_id, token_id)
+        return self._pieces.first(token_id) if piece and self._is_at_start else piece
+
     def feed(self, token_id: int) -> str:
         """Returns the characters that this token completes; nothing for special tokens."""
         return self._utf8.decode(self._next_piece(token_id))
@@ -38,7 +43,7 @@ class IncrementalDetokenizer:
         if not piece:
             return piece
         if self._is_at_start:
-            piece = self._pieces.first(token_id)
+            piece = self._pieces.first(token_id)  # nothing, where it is the first word's space
             self._is_at_start = False
         self._previous_id = token_id
         return piece

@@ -1,32 +1,93 @@
-"""One request's way from token ids to the text that its client sees."""
+"""One choice's way from token ids to what its client sees.
+
+A plain answer is detokenised and cut at stop strings. Where a model reasons or may call tools, its
+answer is first split into sections at their markers::
+
+    token -> fragments -> sections -+- reasoning  -> trimmed -----------------------------> reasoning
+                                    +- tool calls -> collected -------------------------> tool calls
+                                    `- content    -> trimmed -> stop strings, logprobs -----> content
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from api.events import OutputPiece, OutputPipeline, TokenLogprob
+from api.text.content import ContentStage
 from api.text.detokenizer import IncrementalDetokenizer
+from api.text.logprobs import read_logprobs
+from api.text.reasoning import ReasoningFormat
+from api.text.section_pipeline import SectionPipeline
 from api.text.stop_strings import StopStrings
 from api.text.tokenizer import Tokenizer
+from api.text.tool_calls.formats import ToolCallFormat
+from api.types import SampledLogprobs, ToolUse
+
+_NOTHING = OutputPiece()
+
+
+def build_pipeline(
+    tokenizer: Tokenizer,
+    *,
+    stops: Iterable[str] = (),
+    includes_stop: bool = False,
+    continues_text: bool = False,
+    reasoning: ReasoningFormat | None = None,
+    starts_in_reasoning: bool = False,
+    tool_format: ToolCallFormat | None = None,
+    tool_use: ToolUse | None = None,
+    prefix_text: str = "",
+) -> OutputPipeline:
+    """Returns the stages that an answer needs and no others.
+
+    ``continues_text``: the answer goes on within a text, so its first space counts.
+    ``starts_in_reasoning``: the prompt ends inside the block.
+    ``prefix_text`` comes before the answer's content, as an echo of the prompt.
+    """
+    content = ContentStage(StopStrings(tuple(stops), includes_stop=includes_stop), prefix_text)
+    may_call = tool_use is not None and tool_use.mode != "none" and bool(tool_use.callable_names)
+    if reasoning is None and not may_call:
+        return TextPipeline(tokenizer, content, continues_text=continues_text)
+    return SectionPipeline(
+        tokenizer,
+        content,
+        continues_text=continues_text,
+        reasoning=reasoning,
+        starts_in_reasoning=starts_in_reasoning,
+        tool_format=tool_format if may_call else None,
+        tool_use=tool_use if may_call else None,
+    )
 
 
 class TextPipeline:
-    """Detokenises, then stops at stop strings; the ``OutputPipeline`` of plain answers."""
+    """All of the answer is content."""
 
-    def __init__(
-        self, tokenizer: Tokenizer, stops: Iterable[str] = (), *, continues_text: bool = False
-    ) -> None:
+    has_tool_calls = False
+    num_reasoning_tokens = 0
+
+    def __init__(self, tokenizer: Tokenizer, content: ContentStage, *, continues_text: bool = False) -> None:
+        self._tokenizer = tokenizer
         self._detokenizer = IncrementalDetokenizer(tokenizer, continues_text=continues_text)
-        self._stop_strings = StopStrings(tuple(stops))
+        self._content = content
 
     @property
     def is_stopped(self) -> bool:
-        """True once a stop string was met; no more text comes."""
-        return self._stop_strings.is_stopped
+        """True once a stop string was met; no more comes."""
+        return self._content.is_stopped
 
-    def feed(self, token_id: int) -> str:
-        """Returns the text that is certain after this token (may be empty)."""
-        return self._stop_strings.feed(self._detokenizer.feed(token_id))
+    def feed(self, token_id: int, logprobs: SampledLogprobs | None = None) -> OutputPiece:
+        """Returns what is certain after this token (may be empty)."""
+        read: tuple[TokenLogprob, ...] = ()
+        if logprobs is not None:
+            read = (read_logprobs(self._tokenizer, self._detokenizer, token_id, logprobs),)
+        return _piece(*self._content.feed(self._detokenizer.feed(token_id), read))
 
-    def flush(self) -> str:
+    def flush(self) -> OutputPiece:
         """Returns what was held back at the end; ``is_stopped`` may turn true by it."""
-        return self._stop_strings.feed(self._detokenizer.flush()) + self._stop_strings.flush()
+        text, logprobs = self._content.feed(self._detokenizer.flush())
+        rest, more_logprobs = self._content.flush()
+        return _piece(text + rest, logprobs + more_logprobs)
+
+
+def _piece(text: str, logprobs: tuple[TokenLogprob, ...]) -> OutputPiece:
+    return OutputPiece(content=text, logprobs=logprobs) if text or logprobs else _NOTHING

@@ -1,4 +1,4 @@
-"""Ends a text before the first stop string, however the text is cut into pieces."""
+"""Ends a text at the first stop string, however the text is cut into pieces."""
 
 from __future__ import annotations
 
@@ -44,13 +44,17 @@ class StopStrings:
 
     A stop string that is complete while one that began earlier is still open has to wait for it, so
     a stop may also be known only at ``flush``: read ``is_stopped`` after it.
+
+    ``includes_stop`` leaves the stop string at the text's end.
     """
 
-    def __init__(self, stops: tuple[str, ...] = ()) -> None:
+    def __init__(self, stops: tuple[str, ...] = (), *, includes_stop: bool = False) -> None:
         self._matchers = [_Matcher(stop) for stop in stops if stop]
         self._first_chars = frozenset(stop[0] for stop in stops if stop)
         self._held = ""
-        self._cut: int | None = None  # where in the held text the best complete stop string begins
+        # Where in the held text the best complete stop string begins and ends.
+        self._cut: tuple[int, int] | None = None
+        self._includes_stop = includes_stop
         self._is_stopped = False
 
     @property
@@ -82,9 +86,9 @@ class StopStrings:
         """Reads the held text's character before ``end``; True when the first stop is certain."""
         for matcher in self._matchers:
             if matcher.advance(self._held[end - 1]):
-                start = end - matcher.length
-                self._cut = start if self._cut is None else min(self._cut, start)
-        return self._cut is not None and self._cut <= end - self._num_open
+                found = (end - matcher.length, end)
+                self._cut = found if self._cut is None else min(self._cut, found)
+        return self._cut is not None and self._cut[0] <= end - self._num_open
 
     @property
     def _num_open(self) -> int:
@@ -92,7 +96,9 @@ class StopStrings:
         return max(matcher.num_matched for matcher in self._matchers)
 
     def _stop(self) -> str:
-        text, self._held = self._held[: self._cut], ""
+        assert self._cut is not None
+        end = self._cut[1] if self._includes_stop else self._cut[0]
+        text, self._held = self._held[:end], ""
         self._is_stopped = True
         return text
 
@@ -101,5 +107,6 @@ class StopStrings:
         num_certain = len(self._held) - self._num_open
         text, self._held = self._held[:num_certain], self._held[num_certain:]
         if self._cut is not None:
-            self._cut -= num_certain
+            start, end = self._cut
+            self._cut = (start - num_certain, end - num_certain)
         return text

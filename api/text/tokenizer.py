@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from api.errors import StartupError
+from api.text.template_support import TemplateSupport, probe_template
 from api.text.token_pieces import TokenPieces
 
 _MAX_REASON_CHARS = 300
@@ -19,6 +21,13 @@ class TokenizerBackend(Protocol):
     has_chat_template: bool
     chat_template: str | dict[str, str] | None
     eos_token_ids: set[int]
+    think_start: str | None
+    think_end: str | None
+    structural_markers: tuple[str, ...]
+    response_transitions: dict[str, list[tuple[str, str]]]
+    tool_call_start: str | None
+    tool_call_end: str | None
+    tool_parser: Callable[..., Any] | None
 
     def encode(self, text: str, **options: Any) -> list[int]: ...
 
@@ -29,6 +38,31 @@ class TokenizerBackend(Protocol):
     def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> str: ...
 
     def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredFormats:
+    """How the model marks the parts of its answers, as mlx-lm reads it off the tokenizer."""
+
+    think_begin: str | None
+    think_end: str | None
+    dropped_markers: tuple[str, ...]  # around an answer, and nobody's text
+    transitions: Mapping[str, Sequence[tuple[str, str]]]  # part -> (marker, the part it leads to)
+    tool_begin: str | None
+    tool_end: str | None
+    tool_parser: Callable[..., Any] | None
+
+    @staticmethod
+    def of(backend: TokenizerBackend) -> DeclaredFormats:
+        return DeclaredFormats(
+            think_begin=backend.think_start,
+            think_end=backend.think_end,
+            dropped_markers=tuple(backend.structural_markers),
+            transitions=backend.response_transitions,
+            tool_begin=backend.tool_call_start,
+            tool_end=backend.tool_call_end,
+            tool_parser=backend.tool_parser,
+        )
 
 
 class Tokenizer:
@@ -46,6 +80,8 @@ class Tokenizer:
         # The first encoding drops a truncation or padding that the file asks for; that mutates the
         # backend, so it must not happen while another thread decodes. The pieces encode at once.
         self.pieces = TokenPieces(self)
+        self.declared_formats = DeclaredFormats.of(backend)
+        self.template_support = probe_template(self._render) if self.has_chat_template else TemplateSupport()
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Returns the text's ids; raises UnicodeEncodeError for lone surrogates.
@@ -55,15 +91,24 @@ class Tokenizer:
         text.encode("utf-8")  # the backend would raise a TypeError that names neither cause nor place
         return list(self._backend.encode(text, add_special_tokens=add_special_tokens, verbose=False))
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Returns the text of a whole answer: no special tokens, spaces as the decoder left them."""
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Returns the text of a whole answer, spaces as the decoder left them."""
         return self._backend.decode(
-            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(token_ids), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
         )
 
     def token_string(self, token_id: int) -> str:
         """Returns the token's name in the vocabulary, empty for unused ids."""
         return self._backend.convert_ids_to_tokens(token_id) or ""
+
+    def special_token_name(self, token_id: int) -> str:
+        """Returns the name of a token that adds no text, such as ``<|im_end|>``; empty for all others."""
+        return "" if self.pieces.following(None, token_id) else self.token_string(token_id)
+
+    def definition(self) -> str | None:
+        """Returns the content of tokenizer.json as it was loaded; None for tokenizers of another make."""
+        rust_tokenizer = getattr(self._backend, "backend_tokenizer", None)
+        return None if rust_tokenizer is None else str(rust_tokenizer.to_str())
 
     def chat_template_mentions(self, word: str) -> bool:
         """Tells whether the template's source has the word; False when it is no Jinja template."""
@@ -72,15 +117,31 @@ class Tokenizer:
         return any(word in source for source in sources)
 
     def apply_chat_template(
-        self, messages: Sequence[Mapping[str, Any]], *, continue_final_message: bool
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        continue_final_message: bool,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> str:
-        """Returns the chat as one string; raises whatever the model's template raises."""
+        """Returns the chat as one string; raises whatever the model's template raises.
+
+        ``options`` are further variables for the template.
+        """
+        shown_tools = {"tools": [dict(tool) for tool in tools]} if tools else {}
         return self._backend.apply_chat_template(
             [dict(message) for message in messages],
             tokenize=False,
             add_generation_prompt=not continue_final_message,
             continue_final_message=continue_final_message,
+            **shown_tools,
+            **(options or {}),
         )
+
+    def _render(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+    ) -> str:
+        return self.apply_chat_template(messages, continue_final_message=False, tools=tools)
 
 
 def _load_backend(folder: Path, eos_token_ids: Collection[int], trust_remote_code: bool) -> TokenizerBackend:

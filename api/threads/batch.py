@@ -10,10 +10,11 @@ import structlog
 
 from api.engine.sequence import Sequence
 from api.errors import ApiError, StartupError
+from api.events import StepOutputs
 from api.observability.metrics import Metrics
 from api.threads.contracts import Inbox, LoadedEngine, ResultQueue, Scheduler
 from api.threads.worker import Heartbeat
-from api.types import Cancel, SchedulerStats, StepOutput, StepOutputs, StepPlan
+from api.types import Cancel, SchedulerStats, StepOutput, StepPlan
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +73,8 @@ class BatchThread:
         match message:
             case None:
                 return False
-            case Cancel(request_id):
-                self._send(engine.scheduler.cancel(request_id))
+            case Cancel(request_id, choice_index):
+                self._send(engine.scheduler.cancel(request_id, choice_index))
             case _:
                 self._add(message, engine.scheduler)
         return True
@@ -82,7 +83,7 @@ class BatchThread:
         try:
             scheduler.add(sequence)
         except ApiError as error:
-            self._send([StepOutput(sequence.request_id, error=error)])
+            self._send([StepOutput(sequence.request_id, error=error, choice_index=sequence.choice_index)])
 
     def _step(self, engine: LoadedEngine) -> list[StepOutput]:
         self.heartbeat.beat()

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from api.errors import ApiError
+from api.events import Failed, Finished, TextEvent
 from api.observability.metrics import Metrics
-from api.types import Failed, Finished, TextEvent
 
 
 class Channel:
@@ -17,10 +17,11 @@ class Channel:
     Event loop thread only. The terminal event is never consumed: asking again gives it again.
     """
 
-    __slots__ = ("_events", "_is_cancelled", "_ready", "request_id")
+    __slots__ = ("_events", "_is_cancelled", "_ready", "num_sequences", "request_id")
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, num_sequences: int = 1) -> None:
         self.request_id = request_id
+        self.num_sequences = num_sequences  # rows that it takes, or waits for
         self._events: deque[TextEvent] = deque()
         self._ready = asyncio.Event()
         self._is_cancelled = False
@@ -70,14 +71,18 @@ class ChannelTable:
         return len(self._channels)
 
     @property
+    def num_sequences(self) -> int:
+        return sum(channel.num_sequences for channel in self._channels.values())
+
+    @property
     def request_ids(self) -> tuple[str, ...]:
         return tuple(self._channels)
 
-    def open(self, request_id: str) -> Channel:
+    def open(self, request_id: str, num_sequences: int = 1) -> Channel:
         """Raises ValueError for an id that is live: answers would mix."""
         if request_id in self._channels:
             raise ValueError(f"request id {request_id!r} is in use")
-        channel = self._channels[request_id] = Channel(request_id)
+        channel = self._channels[request_id] = Channel(request_id, num_sequences)
         self._empty.clear()
         self._metrics.request_received()
         return channel

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
 
 from api.config import ServerConfig
 from api.engine.sequence import Sequence
+from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.types import (
     Cancel,
+    ChatPrompt,
     GenerationRequest,
-    OutputPipeline,
-    ResultMessage,
     SampledToken,
     SchedulerStats,
     StepOutput,
     StepPlan,
-    TextEvent,
 )
 
 
@@ -31,14 +32,12 @@ class Scheduler(Protocol):
     def add(self, sequence: Sequence) -> None:
         """Takes the sequence over. Raises ApiError where it can never run."""
 
-    def cancel(self, request_id: str) -> list[StepOutput]:
-        """Frees the sequence; returns its last output, nothing for an unknown id."""
+    def cancel(self, request_id: str, choice_index: int | None = None) -> list[StepOutput]:
+        """Frees the sequences (of one choice, or all); returns their last outputs, none for an unknown id."""
 
     def schedule(self) -> StepPlan: ...
 
-    def update(
-        self, sampled: list[SampledToken], read_seconds: float | None = None
-    ) -> list[StepOutput]: ...
+    def update(self, sampled: list[SampledToken], read_seconds: float | None = None) -> list[StepOutput]: ...
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: its sequences restart, alone; one that failed alone is failed.
@@ -66,8 +65,17 @@ class BatchGenerator(Protocol):
 class PromptReader(Protocol):
     """Renders and tokenises a request. Processing thread only."""
 
-    def read(self, request: GenerationRequest) -> tuple[Sequence, OutputPipeline]:
-        """Raises ApiError where the request cannot be served."""
+    def read(self, request: GenerationRequest) -> list[tuple[Sequence, OutputPipeline]]:
+        """One pair for each choice, by index. Raises ApiError where the request cannot be served."""
+
+    def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
+        """Raises ApiError for text that is none."""
+
+    def tokenize_chat(self, prompt: ChatPrompt) -> list[int]:
+        """Raises ApiError where the template refuses the messages."""
+
+    def detokenize(self, token_ids: list[int]) -> str:
+        """Raises ApiError for ids that are not in the vocabulary."""
 
 
 class LoadedEngine(Protocol):
@@ -86,14 +94,26 @@ class LoadedEngine(Protocol):
     @property
     def fingerprint(self) -> str: ...
     @property
+    def vocab_size(self) -> int:
+        """Token ids are below this."""
+
+    @property
     def describe(self) -> dict[str, Any]:
         """What /stats says about the model; JSON-ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A question to the prompt reader that no request hangs on; its answer goes into the future."""
+
+    ask: Callable[[PromptReader], Any]
+    answer: Future[Any]
 
 
 LoadEngine = Callable[[ServerConfig, Callable[[str], None]], LoadedEngine]
 """Runs on the batch thread; the callable takes progress lines. Raises StartupError."""
 
-RequestQueue = SimpleQueue[GenerationRequest | Cancel | None]
+RequestQueue = SimpleQueue[GenerationRequest | Cancel | Aside | None]
 Inbox = SimpleQueue[Sequence | Cancel | None]
 ResultQueue = SimpleQueue[ResultMessage | Cancel | None]
 Deliver = Callable[[list[TextEvent]], None]

@@ -7,9 +7,10 @@ from concurrent.futures import Future
 import structlog
 
 from api.errors import ApiError, ServerSideError
-from api.threads.contracts import Inbox, LoadedEngine, PromptReader, RequestQueue, ResultQueue
+from api.events import Opened, Rejected
+from api.threads.contracts import Aside, Inbox, LoadedEngine, PromptReader, RequestQueue, ResultQueue
 from api.threads.worker import Heartbeat
-from api.types import Cancel, GenerationRequest, Opened, Rejected
+from api.types import Cancel, GenerationRequest
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +44,11 @@ class ProcessingThread:
             self._handle(message, reader)
             self.heartbeat.rest()
 
-    def _handle(self, message: GenerationRequest | Cancel, reader: PromptReader) -> None:
+    def _handle(self, message: GenerationRequest | Cancel | Aside, reader: PromptReader) -> None:
         if isinstance(message, Cancel):
             self._forget(message)
+        elif isinstance(message, Aside):
+            _answer(message, reader)
         elif message.request_id not in self._cancelled:  # else: spare the work, the Cancel follows
             self._open(message, reader)
 
@@ -56,13 +59,24 @@ class ProcessingThread:
 
     def _open(self, request: GenerationRequest, reader: PromptReader) -> None:
         try:
-            sequence, pipeline = reader.read(request)
+            choices = reader.read(request)
         except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
             self._results.put(Rejected(request.request_id, _as_api_error(error, request.request_id)))
             return
-        opened = Opened(request.request_id, pipeline, sequence.num_prompt_tokens, request.arrival_seconds)
-        self._results.put(opened)
-        self._inbox.put(sequence)
+        num_prompt_tokens = sum({s.prompt_index: s.num_prompt_tokens for s, _ in choices}.values())
+        pipelines = tuple(pipeline for _, pipeline in choices)
+        self._results.put(Opened(request.request_id, pipelines, num_prompt_tokens, request.arrival_seconds))
+        for sequence, _ in choices:
+            self._inbox.put(sequence)
+
+
+def _answer(aside: Aside, reader: PromptReader) -> None:
+    if not aside.answer.set_running_or_notify_cancel():
+        return
+    try:
+        aside.answer.set_result(aside.ask(reader))
+    except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
+        aside.answer.set_exception(_as_api_error(error, "-"))
 
 
 def _as_api_error(error: BaseException, request_id: str) -> ApiError:

@@ -8,41 +8,53 @@ from dataclasses import dataclass
 import structlog
 
 from api.errors import ApiError, ServerSideError
+from api.events import (
+    Accepted,
+    ChoiceFinished,
+    Failed,
+    Finished,
+    Opened,
+    OutputDelta,
+    OutputPiece,
+    OutputPipeline,
+    Rejected,
+    ResultMessage,
+    StepOutputs,
+    TextEvent,
+    Usage,
+)
 from api.observability.metrics import Metrics
 from api.observability.request_log import RequestTiming, log_failed, log_finished
 from api.threads.contracts import Deliver, Inbox, ResultQueue
 from api.threads.worker import Heartbeat
-from api.types import (
-    Accepted,
-    Cancel,
-    Failed,
-    Finished,
-    FinishReason,
-    Opened,
-    OutputPipeline,
-    Rejected,
-    ResultMessage,
-    StepOutput,
-    StepOutputs,
-    TextDelta,
-    TextEvent,
-    Usage,
-)
+from api.types import Cancel, FinishReason, StepOutput
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """One choice's output side."""
+
+    pipeline: OutputPipeline
+    timing: RequestTiming
 
 
 @dataclass(slots=True)
 class _Answer:
     """One request's output side."""
 
-    pipeline: OutputPipeline
+    choices: tuple[_Choice, ...]
     num_prompt_tokens: int
-    timing: RequestTiming
+    open_choices: set[int]  # indices of those that go on
 
     @property
     def usage(self) -> Usage:
-        return Usage(self.num_prompt_tokens, self.timing.num_tokens)
+        return Usage(
+            num_prompt_tokens=self.num_prompt_tokens,
+            num_completion_tokens=sum(choice.timing.num_tokens for choice in self.choices),
+            num_reasoning_tokens=sum(choice.pipeline.num_reasoning_tokens for choice in self.choices),
+        )
 
 
 class ResultsThread:
@@ -76,12 +88,14 @@ class ResultsThread:
                 return self._open(message)
             case Rejected(request_id, error):
                 return [self._fail(request_id, error)]
-            case Cancel(request_id):
+            case Cancel(request_id):  # always of a whole request: choices end here
                 return [self._finish(request_id, FinishReason.CANCELLED)]
 
     def _open(self, message: Opened) -> list[TextEvent]:
-        timing = RequestTiming(message.arrival_seconds)
-        self._answers[message.request_id] = _Answer(message.pipeline, message.num_prompt_tokens, timing)
+        choices = tuple(_Choice(p, RequestTiming(message.arrival_seconds)) for p in message.pipelines)
+        self._answers[message.request_id] = _Answer(
+            choices, message.num_prompt_tokens, set(range(len(choices)))
+        )
         return [Accepted(message.request_id, message.num_prompt_tokens)]
 
     def _handle_step(self, outputs: list[StepOutput]) -> list[TextEvent]:
@@ -89,19 +103,20 @@ class ResultsThread:
         events: list[TextEvent] = []
         for output in outputs:
             answer = self._answers.get(output.request_id)
-            if answer is not None:  # else: late, its request has ended
+            if answer is not None and output.choice_index in answer.open_choices:  # else: late, it has ended
                 events += self._handle_output(output, answer, now_seconds)
         return events
 
     def _handle_output(self, output: StepOutput, answer: _Answer, now_seconds: float) -> list[TextEvent]:
+        choice = answer.choices[output.choice_index]
         if output.token_id is not None:
-            self._count(answer.timing, now_seconds)
+            self._count(choice.timing, now_seconds)
         if output.error is not None:
-            return [self._fail(output.request_id, output.error)]
+            return [self._break_off(output, answer, output.error)]
         try:
-            return self._convert(output, answer.pipeline)
+            return self._convert(output, answer, choice.pipeline)
         except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-            return [self._isolate(output, error)]
+            return [self._break_off(output, answer, _as_api_error(error, output.request_id))]
 
     def _count(self, timing: RequestTiming, now_seconds: float) -> None:
         seconds = timing.token(now_seconds)
@@ -110,24 +125,27 @@ class ResultsThread:
         else:
             self._metrics.inter_token(seconds)
 
-    def _convert(self, output: StepOutput, pipeline: OutputPipeline) -> list[TextEvent]:
-        text, reason = _feed(output, pipeline)
-        events: list[TextEvent] = [TextDelta(output.request_id, text)] if text else []
+    def _convert(self, output: StepOutput, answer: _Answer, pipeline: OutputPipeline) -> list[TextEvent]:
+        pieces, reason = _feed(output, pipeline)
+        events: list[TextEvent] = [
+            OutputDelta(output.request_id, output.choice_index, piece) for piece in pieces if piece
+        ]
         if reason is None:
             return events
         if not output.is_last:  # a stop string: the batch does not know yet
-            self._inbox.put(Cancel(output.request_id))
-        return [*events, self._finish(output.request_id, reason)]
+            self._inbox.put(Cancel(output.request_id, output.choice_index))
+        return events + self._finish_choice(output, answer, reason)
 
-    def _isolate(self, output: StepOutput, error: BaseException) -> TextEvent:
-        """One request's output side broke: it fails alone."""
-        if not output.is_last:
+    def _finish_choice(self, output: StepOutput, answer: _Answer, reason: FinishReason) -> list[TextEvent]:
+        answer.open_choices.discard(output.choice_index)
+        events: list[TextEvent] = [ChoiceFinished(output.request_id, output.choice_index, reason)]
+        return events if answer.open_choices else [*events, self._finish(output.request_id, reason)]
+
+    def _break_off(self, output: StepOutput, answer: _Answer, error: ApiError) -> TextEvent:
+        """One choice broke: its request fails alone, and as a whole."""
+        if not output.is_last or len(answer.open_choices) > 1:
             self._inbox.put(Cancel(output.request_id))
-        if isinstance(error, ApiError):
-            return self._fail(output.request_id, error)
-        log.error("converting the output failed", request_id=output.request_id, exc_info=error)
-        message = "The server failed to convert this answer; its log has the details."
-        return self._fail(output.request_id, ServerSideError(message))
+        return self._fail(output.request_id, error)
 
     def _finish(self, request_id: str, reason: FinishReason) -> Finished:
         """Also for ids without an answer: cancelled before they were opened, or ended already.
@@ -137,7 +155,7 @@ class ResultsThread:
         answer = self._answers.pop(request_id, None)
         if answer is None:
             return Finished(request_id, reason, Usage(0, 0))
-        log_finished(request_id, reason, answer.usage, answer.timing)
+        log_finished(request_id, reason, answer.usage, [choice.timing for choice in answer.choices])
         return Finished(request_id, reason, answer.usage)
 
     def _fail(self, request_id: str, error: ApiError) -> Failed:
@@ -146,15 +164,23 @@ class ResultsThread:
         return Failed(request_id, error)
 
 
-def _feed(output: StepOutput, pipeline: OutputPipeline) -> tuple[str, FinishReason | None]:
-    """Returns the text that is certain now, and why the answer ends (None: it goes on)."""
-    text = ""
+def _feed(output: StepOutput, pipeline: OutputPipeline) -> tuple[list[OutputPiece], FinishReason | None]:
+    """Returns what is certain now, and why the choice ends (None: it goes on)."""
+    pieces: list[OutputPiece] = []
     if output.token_id is not None and output.is_text:
-        text = pipeline.feed(output.token_id)
-    if pipeline.is_stopped:
-        return text, FinishReason.STOP
-    if output.finish_reason in (FinishReason.STOP, FinishReason.LENGTH):
-        text += pipeline.flush()
-        if pipeline.is_stopped:  # a stop string that was complete while a longer one was still open
-            return text, FinishReason.STOP
-    return text, output.finish_reason
+        pieces.append(pipeline.feed(output.token_id, output.logprobs))
+    reason = output.finish_reason
+    if not pipeline.is_stopped and reason in (FinishReason.STOP, FinishReason.LENGTH):
+        pieces.append(pipeline.flush())
+    if pipeline.is_stopped:  # also by the flush: a stop string was complete while a longer one was open
+        reason = FinishReason.STOP
+    if reason is FinishReason.STOP and pipeline.has_tool_calls:
+        reason = FinishReason.TOOL_CALLS
+    return pieces, reason
+
+
+def _as_api_error(error: BaseException, request_id: str) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    log.error("converting the output failed", request_id=request_id, exc_info=error)
+    return ServerSideError("The server failed to convert this answer; its log has the details.")

@@ -70,12 +70,16 @@ def create_sequence(
     eos_token_ids: Iterable[int] = (),
     arrival_seconds: float = 0.0,
     sampling: SamplingParams = GREEDY,
+    request_number: int = 0,
+    choice_index: int = 0,
 ) -> Sequence:
-    """A request ``r<id>`` whose prompt differs from every other's."""
-    token_ids = list(prompt or ((sequence_id * 7 + i) % VOCAB_SIZE for i in range(num_prompt_tokens)))
+    """A request ``r<number>``, by default its sequence's id, whose prompt differs from every other's."""
+    number = request_number or sequence_id
+    token_ids = list(prompt or ((number * 7 + i) % VOCAB_SIZE for i in range(num_prompt_tokens)))
     return Sequence(
         sequence_id=sequence_id,
-        request_id=f"r{sequence_id}",
+        request_id=f"r{number}",
+        choice_index=choice_index,
         token_ids=token_ids,
         num_prompt_tokens=len(token_ids),
         max_tokens=max_tokens,
@@ -106,6 +110,11 @@ class Generator(Protocol):
 G = TypeVar("G", bound=Generator)
 
 
+def result_key(request_id: str, choice_index: int) -> str:
+    """``r7``, and ``r7#1``, ``r7#2``, ... for its further choices."""
+    return f"{request_id}#{choice_index}" if choice_index else request_id
+
+
 class Loop(Generic[G]):
     """The batch thread's loop over a scheduler and a generator; checks each plan on the way."""
 
@@ -119,16 +128,17 @@ class Loop(Generic[G]):
         self.has_failed = False  # whether the newest plan's step raised
 
     def add(self, sequence: Sequence) -> None:
-        self.sequences[sequence.request_id] = sequence
-        self.results[sequence.request_id] = Result()
+        key = result_key(sequence.request_id, sequence.choice_index)
+        self.sequences[key] = sequence
+        self.results[key] = Result()
         self.scheduler.add(sequence)
 
-    def cancel(self, request_id: str) -> None:
-        self._take(self.scheduler.cancel(request_id))
+    def cancel(self, request_id: str, choice_index: int | None = None) -> None:
+        self._take(self.scheduler.cancel(request_id, choice_index))
 
     @property
     def live_sequences(self) -> list[Sequence]:
-        return [s for s in self.sequences.values() if not self.results[s.request_id].is_done]
+        return [sequence for key, sequence in self.sequences.items() if not self.results[key].is_done]
 
     def step(self) -> StepPlan:
         plan = self.scheduler.schedule()
@@ -178,7 +188,7 @@ class Loop(Generic[G]):
 
     def _take(self, outputs: list[StepOutput]) -> None:
         for output in outputs:
-            result = self.results[output.request_id]
+            result = self.results[result_key(output.request_id, output.choice_index)]
             assert not result.is_done, f"{output.request_id} had ended"
             if output.token_id is not None:
                 result.token_ids.append(output.token_id)

@@ -54,9 +54,9 @@ class FakeKV:
         for capacity, count in plan.num_slots:
             rows = self.classes.setdefault(capacity, [])
             rows += [[None] * capacity for _ in range(count - len(rows))]
-        for move in plan.moves:
-            source, target = self.row(move.source), self.row(move.target)
-            target[: move.num_tokens] = source[: move.num_tokens]
+        read = [self.row(move.source)[: move.num_tokens] for move in plan.moves]
+        for move, tokens in zip(plan.moves, read, strict=True):
+            self.row(move.target)[: move.num_tokens] = tokens
         for capacity, count in plan.num_slots:
             del self.classes[capacity][count:]
 
@@ -110,6 +110,7 @@ class FakeGenerator:
     def _run(self, span: Span) -> int | None:
         token_ids = span.token_ids or (self._in_flight[span.sequence_id],)
         known = self._known.setdefault(span.sequence_id, [])
+        known[: len(span.known_ids)] = span.known_ids
         del known[span.start :]
         assert self.kv.row(span.slot)[: span.start] == known, f"the slot holds something else: {span}"
         self.kv.write(span.slot, span.start, token_ids)

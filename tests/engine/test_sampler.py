@@ -1,176 +1,38 @@
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from api.engine import sampler as sampler_module
-from api.engine.sampler import Sampler, uniform
-from api.types import SamplingParams, Slot, Span
-from tests.engine.tiny_models import gpu_like_platform, platform
-
-SAMPLERS = [Sampler(platform()), Sampler(gpu_like_platform())]
-BOTH = pytest.mark.parametrize("sampler", SAMPLERS, ids=["cpu", "gpu"])
-
-
-def span(sample_index: int = 0, **params: float) -> Span:
-    sampling = SamplingParams(**params)  # type: ignore[arg-type]
-    return Span(1, Slot(256, 0), 0, (1,), True, sample_index, sampling)
-
-
-def draws(sampler: Sampler, logits: list[float], count: int, **params: float) -> np.ndarray:
-    """Tokens of one seed's first ``count`` draws from the same logits."""
-    rows = mx.broadcast_to(mx.array(logits), (count, len(logits)))
-    return np.array(sampler(rows, [span(i, **params) for i in range(count)]))
-
-
-def softmax(logits: list[float], temperature: float = 1.0) -> np.ndarray:
-    weights = np.exp((np.array(logits) - max(logits)) / temperature)
-    return np.asarray(weights / weights.sum())
-
-
-def chi_square(tokens: np.ndarray, probabilities: np.ndarray) -> float:
-    kept = probabilities > 0
-    wanted = probabilities[kept] * len(tokens)
-    counts = np.bincount(tokens, minlength=len(probabilities))[kept]
-    return float(((counts - wanted) ** 2 / wanted).sum())
-
-
-LOGITS = [0.3, -1.2, 2.0, 1.1, -0.4, 0.9, -2.5, 1.6]
-# The 99.99 % point of chi-square with 7 degrees of freedom; the seeds are fixed, so it holds or not.
-LIMIT = 29.9
+from api.engine.sampler import Sampler
+from api.engine.sampling_state import Row
+from api.errors import ServerSideError
+from api.types import SampledToken, SamplingParams, Thinking
+from tests.engine.drawing import BOTH, sample, span
+from tests.engine.sampling_factories import (
+    END_THINK,
+    EOS,
+    THINK,
+    RegexGrammar,
+    changed_logits,
+    create_row,
+    log_softmax,
+    token_ids,
+)
+from tests.engine.tiny_models import platform
 
 
 @BOTH
 def test_greedy_rows_take_the_best_token(sampler: Sampler) -> None:
     mx.random.seed(3)
     logits = mx.random.normal((5, 1000))
-    tokens = sampler(logits, [span(temperature=0.0)] * 5)
+    tokens = sample(sampler, logits, [span(temperature=0.0)] * 5)
     assert tokens.dtype == mx.int32
     assert tokens.tolist() == mx.argmax(logits, axis=-1).tolist()
-
-
-@BOTH
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_draws_follow_the_distribution(sampler: Sampler, temperature: float) -> None:
-    tokens = draws(sampler, LOGITS, 8000, temperature=temperature, seed=11)
-    assert chi_square(tokens, softmax(LOGITS, temperature)) < LIMIT
-
-
-def test_seeds_are_streams_of_their_own() -> None:
-    logits = mx.broadcast_to(mx.array(LOGITS), (8000, len(LOGITS)))
-    spans = [span(0, seed=seed) for seed in range(8000)]
-    assert chi_square(np.array(SAMPLERS[0](logits, spans)), softmax(LOGITS)) < LIMIT
-    first, second = (draws(SAMPLERS[0], LOGITS, 200, seed=seed) for seed in (1, 2))
-    assert 0.1 < np.mean(first == second) < 0.5  # 0.26 by chance
-
-
-def test_the_uniform_number_depends_on_seed_and_index_alone() -> None:
-    assert uniform(span(3, seed=7, temperature=0.2)) == uniform(span(3, seed=7, top_k=5))
-    numbers = [uniform(span(i, seed=seed)) for seed in (0, 1, -1, 2**64 - 2, 2**70) for i in range(50)]
-    assert len(set(numbers)) == 250 - 50  # 2**70 is 0 once more
-    assert all(0 <= number < 1 for number in numbers)
-
-
-@BOTH
-def test_top_k_draws_from_the_best_alone(sampler: Sampler) -> None:
-    tokens = draws(sampler, LOGITS, 4000, top_k=3, seed=5)
-    kept = np.isin(np.arange(8), [2, 7, 3])
-    probabilities = np.where(kept, softmax(LOGITS), 0)
-    assert set(tokens.tolist()) == {2, 7, 3}
-    assert chi_square(tokens, probabilities / probabilities.sum()) < LIMIT
-
-
-@BOTH
-def test_top_p_draws_from_the_smallest_set_that_reaches_it(sampler: Sampler) -> None:
-    order = np.argsort(LOGITS)[::-1]
-    mass = np.cumsum(softmax(LOGITS)[order])
-    for count in (1, 2, 4, 6):
-        top_p = float(mass[count - 1]) - 0.01
-        tokens = draws(sampler, LOGITS, 3000, top_p=top_p, seed=6)
-        assert set(tokens.tolist()) == set(order[:count].tolist())
-
-
-@BOTH
-def test_min_p_drops_what_is_too_far_from_the_best(sampler: Sampler) -> None:
-    probabilities = softmax(LOGITS)
-    floor = 0.3
-    kept = {int(i) for i in np.flatnonzero(probabilities >= floor * probabilities.max())}
-    assert 1 < len(kept) < 8
-    assert set(draws(sampler, LOGITS, 3000, min_p=floor, seed=7).tolist()) == kept
-
-
-@BOTH
-def test_filters_apply_one_after_another(sampler: Sampler) -> None:
-    """``top_p`` counts within what ``top_k`` left: two of three tokens reach 0.75 of theirs."""
-    three = softmax([2.0, 1.6, 1.1])
-    assert three[0] < 0.75 < three[0] + three[1]
-    assert set(draws(sampler, LOGITS, 3000, top_k=3, top_p=0.75, seed=8).tolist()) == {2, 7}
-
-
-@BOTH
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"top_k": 1},
-        {"top_p": 1e-9},
-        {"min_p": 1.0},
-        {"temperature": 1e-6},
-        {"temperature": 1e-300},
-        {"temperature": 2.0, "top_k": 1},
-        {"temperature": 1e-6, "top_p": 0.5, "top_k": 4, "min_p": 0.1},
-    ],
-    ids=str,
-)
-def test_what_leaves_one_token_is_greedy(sampler: Sampler, params: dict[str, float]) -> None:
-    mx.random.seed(4)
-    logits = mx.random.normal((64, 2000)) * 5
-    best = mx.argmax(logits, axis=-1)
-    tokens = sampler(logits, [span(i, seed=i, **params) for i in range(64)])
-    assert tokens.tolist() == best.tolist()
-
-
-@BOTH
-def test_filtered_tokens_are_never_drawn_from_a_large_vocabulary(sampler: Sampler) -> None:
-    mx.random.seed(5)
-    logits = mx.random.normal((200, 5000))
-    best = np.argsort(np.array(logits), axis=-1)[:, -20:]
-    tokens = np.array(sampler(logits, [span(i, temperature=2.0, top_k=20, seed=1) for i in range(200)]))
-    assert all(token in row for token, row in zip(tokens, best, strict=True))
-
-
-@BOTH
-def test_tokens_that_a_model_rules_out_are_never_drawn(sampler: Sampler) -> None:
-    logits = [float("-inf"), 0.0, float("-inf"), 0.5, float("-inf")]
-    assert set(draws(sampler, logits, 2000, temperature=2.0, seed=9).tolist()) == {1, 3}
-
-
-@BOTH
-@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
-def test_a_row_that_is_certain_stays_certain_in_every_precision(sampler: Sampler, dtype: mx.Dtype) -> None:
-    logits = mx.array([[-100.0, 100.0, -100.0, 50.0]] * 50).astype(dtype)
-    assert sampler(logits, [span(i, seed=2) for i in range(50)]).tolist() == [1] * 50
-
-
-@BOTH
-@pytest.mark.parametrize("number", [0.0, sampler_module._LARGEST_UNIFORM])
-def test_the_ends_of_the_unit_interval_draw_kept_tokens(
-    sampler: Sampler, number: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sampler_module, "uniform", lambda span: number)
-    logits = [-3.0, -4.0, 1.0, -5.0, 0.9, -3.0, -6.0]
-    expected = 2 if number == 0 else 4
-    assert draws(sampler, logits, 1, top_k=2).tolist() == [expected]
-    assert draws(sampler, logits, 1, top_p=0.9).tolist() == [expected]
-
-
-@BOTH
-def test_a_row_that_is_not_a_number_spoils_no_other_and_stays_in_the_vocabulary(sampler: Sampler) -> None:
-    logits = mx.array([LOGITS, [float("nan")] * 8, LOGITS])
-    spans = [span(0, seed=i, top_p=0.9, top_k=5) for i in range(3)]
-    first, broken, last = np.array(sampler(logits, spans))
-    assert 0 <= broken < 8
-    assert [first, last] == [np.array(sampler(logits[i : i + 1], spans[i : i + 1]))[0] for i in (0, 2)]
 
 
 MIXED: list[dict[str, float]] = [
@@ -191,8 +53,8 @@ def test_a_row_gets_the_same_token_alone_and_among_others(sampler: Sampler) -> N
     for index in range(20):
         logits = mx.random.normal((len(MIXED), 3000)) * 2
         spans = [span(index, **params) for params in MIXED]
-        together = sampler(logits, spans).tolist()
-        alone = [sampler(logits[i : i + 1], spans[i : i + 1]).item() for i in range(len(MIXED))]
+        together = sample(sampler, logits, spans).tolist()
+        alone = [sample(sampler, logits[i : i + 1], spans[i : i + 1]).item() for i in range(len(MIXED))]
         assert together == alone
 
 
@@ -200,6 +62,122 @@ def test_a_row_gets_the_same_token_alone_and_among_others(sampler: Sampler) -> N
 def test_greedy_rows_beside_drawn_ones_stay_greedy(sampler: Sampler) -> None:
     mx.random.seed(7)
     logits = mx.random.normal((8, 500))
-    tokens = sampler(logits, [span(0, **params) for params in MIXED]).tolist()
+    tokens = sample(sampler, logits, [span(0, **params) for params in MIXED]).tolist()
     best = mx.argmax(logits, axis=-1).tolist()
     assert (tokens[0], tokens[6]) == (best[0], best[6])  # type: ignore[index]
+
+
+# --- every parameter at once -------------------------------------------------------------------
+
+VOCAB_SIZE = 9001  # large enough for all ways to draw, and no multiple of anything
+
+samplings = st.builds(
+    SamplingParams,
+    temperature=st.sampled_from([0.0, 0.6, 1.0, 1.7]),
+    top_p=st.sampled_from([1.0, 0.9, 0.3]),
+    top_k=st.sampled_from([0, 1, 30, 500]),
+    min_p=st.sampled_from([0.0, 0.02]),
+    seed=st.integers(0, 2**63),
+    frequency_penalty=st.sampled_from([0.0, 0.7]),
+    presence_penalty=st.sampled_from([0.0, -1.1]),
+    repetition_penalty=st.sampled_from([1.0, 1.3]),
+    logit_bias=st.sampled_from([(), ((3, 4.0), (9000, -100.0))]),
+    num_top_logprobs=st.sampled_from([None, 0, 4, 20]),
+    min_tokens=st.sampled_from([0, 4]),
+    end_token_ids=st.just((0, EOS)),
+    grammar=st.sampled_from([None, None, RegexGrammar("[a-p]+"), RegexGrammar("[ -~]*")]),
+    thinking=st.sampled_from([None, None, Thinking((THINK,), (END_THINK,), True, 2)]),
+)
+histories = st.tuples(st.lists(st.integers(0, 94), max_size=6), st.sampled_from(["", "ab", "abc", "aaaaa"]))
+
+
+def create_mixed_rows(each: list[tuple[SamplingParams, tuple[list[int], str]]]) -> list[Row]:
+    """Fresh ones: matchers move on."""
+    return [create_row(p, prompt, token_ids(answer)) for p, (prompt, answer) in each]
+
+
+@BOTH
+@settings(max_examples=40, deadline=None)
+@given(each=st.lists(st.tuples(samplings, histories), min_size=2, max_size=6), seed=st.integers(0, 1000))
+def test_a_row_of_any_kind_does_not_depend_on_its_neighbours(
+    sampler: Sampler, each: list[tuple[SamplingParams, tuple[list[int], str]]], seed: int
+) -> None:
+    logits = mx.array(np.random.default_rng(seed).normal(size=(len(each), VOCAB_SIZE)) * 3)
+    together = sampler(logits, create_mixed_rows(each)).read()
+    for i in range(len(each)):
+        [alone] = sampler(logits[i : i + 1], create_mixed_rows(each[i : i + 1])).read()
+        assert together[i].token_id == alone.token_id
+        assert (together[i].logprobs is None) == (each[i][0].num_top_logprobs is None)
+        theirs, ours = together[i].logprobs, alone.logprobs
+        if theirs is not None and ours is not None:
+            assert theirs.logprob == pytest.approx(ours.logprob, abs=1e-5)
+            assert [token_id for token_id, _ in theirs.top] == [token_id for token_id, _ in ours.top]
+
+
+@BOTH
+@settings(max_examples=40, deadline=None)
+@given(each=st.lists(st.tuples(samplings, histories), min_size=1, max_size=4), seed=st.integers(0, 1000))
+def test_tokens_and_logprobs_are_of_the_changed_logits(
+    sampler: Sampler, each: list[tuple[SamplingParams, tuple[list[int], str]]], seed: int
+) -> None:
+    logits = np.random.default_rng(seed).normal(size=(len(each), VOCAB_SIZE)).astype(np.float32) * 3
+    found = sampler(mx.array(logits), create_mixed_rows(each)).read()
+    for row, (sampling, (prompt, answer)), token in zip(logits, each, found, strict=True):
+        changed = changed_logits(row, sampling, prompt, token_ids(answer))
+        changed[~allowed_tokens(sampling, answer)] = -np.inf
+        assert np.isfinite(changed[token.token_id])
+        if sampling.is_greedy or sampling.top_k == 1:
+            assert changed[token.token_id] == pytest.approx(changed.max(), abs=1e-5)
+        if token.logprobs is not None:
+            expected = log_softmax(changed)
+            assert token.logprobs.logprob == pytest.approx(expected[token.token_id], abs=1e-4)
+            best = np.maximum(np.sort(expected)[::-1][: sampling.num_top_logprobs], -9999.0)
+            assert [value for _, value in token.logprobs.top] == pytest.approx(best.tolist(), abs=1e-4)
+
+
+def allowed_tokens(sampling: SamplingParams, answer: str) -> np.ndarray:
+    """By the grammar and the thinking block of two tokens, whose end comes as the third."""
+    allowed = np.ones(VOCAB_SIZE, dtype=bool)
+    ends, grammar = list(sampling.end_token_ids), sampling.grammar
+    if sampling.thinking is not None and len(answer) >= 2:
+        allowed[:] = False
+        allowed[END_THINK] = True
+    elif sampling.thinking is not None and sampling.grammar is not None:
+        allowed[ends] = False
+    elif isinstance(grammar, RegexGrammar):
+        allowed[:] = False
+        allowed[list(token_ids("abcdefghijklmnop" if grammar.regex == "[a-p]+" else PRINTABLE))] = True
+        is_complete = bool(answer) or grammar.regex != "[a-p]+"
+        allowed[EOS] = is_complete and len(answer) >= sampling.min_tokens
+        allowed[0] &= len(answer) >= sampling.min_tokens
+    return allowed
+
+
+PRINTABLE = "".join(map(chr, range(32, 127)))
+
+
+def test_an_all_greedy_batch_is_an_argmax_of_the_logits_as_they_are() -> None:
+    sampler = Sampler(platform())
+    samples = sampler(mx.array([[1.0, 3.0], [2.0, 1.0]], dtype=mx.bfloat16), [Row(span(temperature=0.0))] * 2)
+    assert samples.token_ids.tolist() == [1, 0]
+    assert len(samples.arrays()) == 1
+    assert samples.read() == [SampledToken(1, 1), SampledToken(1, 0)]
+
+
+@pytest.mark.parametrize("params", [{"presence_penalty": 0.01}, {"logit_bias": ((0, -0.01),)}], ids=str)
+def test_small_changes_count_in_any_precision(params: dict[str, Any]) -> None:
+    """At this size bfloat16 knows steps of 0.25 only."""
+    logits = mx.array([[40.0, 40.0]], dtype=mx.bfloat16)
+    row = create_row(SamplingParams(temperature=0.0, **params), answer=(0,))
+    assert Sampler(platform())(logits, [row]).token_ids.tolist() == [1]
+
+
+def test_a_row_whose_grammar_fails_is_reported_and_the_others_are_sampled() -> None:
+    grammar = SamplingParams(temperature=0.0, grammar=RegexGrammar("ab"))
+    rows = [
+        create_row(grammar, answer=token_ids("x"), sequence_id=1),
+        create_row(grammar, answer=token_ids("a"), sequence_id=2),
+    ]
+    bad, good = Sampler(platform())(mx.zeros((2, 120)), rows).read()
+    assert isinstance(bad.error, ServerSideError)
+    assert good == SampledToken(2, token_ids("b")[0])

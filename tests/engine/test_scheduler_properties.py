@@ -36,24 +36,30 @@ class SchedulerMachine(RuleBasedStateMachine):
         max_tokens=st.integers(1, 20),
         ends=st.booleans(),
         late=st.floats(0, 5),
+        num_choices=st.integers(1, 3),
     )
-    def add(self, num_prompt_tokens: int, max_tokens: int, ends: bool, late: float) -> None:
-        sequence_id = len(self.loop.results) + 1
-        eos = [EOS, 1, 2] if ends else []
-        self.loop.add(
-            create_sequence(
-                sequence_id, num_prompt_tokens, max_tokens, eos_token_ids=eos, arrival_seconds=100 + late
+    def add(self, num_prompt_tokens: int, max_tokens: int, ends: bool, late: float, num_choices: int) -> None:
+        number = len(self.loop.results) + 1
+        for choice_index in range(num_choices):
+            sequence = create_sequence(
+                number + choice_index,
+                num_prompt_tokens,
+                max_tokens,
+                eos_token_ids=[EOS, 1, 2] if ends else [],
+                arrival_seconds=100 + late,
+                request_number=number,
+                choice_index=choice_index,
             )
-        )
+            self.loop.add(sequence)
 
     @precondition(lambda self: self.loop.results)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        request_id = data.draw(st.sampled_from(sorted(self.loop.results)))
-        was_done = self.loop.results[request_id].is_done
-        self.loop.cancel(request_id)
-        assert self.loop.results[request_id].is_done
-        assert was_done or self.loop.results[request_id].finish_reason is FinishReason.CANCELLED
+        key = data.draw(st.sampled_from(sorted(self.loop.results)))
+        sequence, was_done = self.loop.sequences[key], self.loop.results[key].is_done
+        self.loop.cancel(sequence.request_id, data.draw(st.sampled_from([None, sequence.choice_index])))
+        assert self.loop.results[key].is_done
+        assert was_done or self.loop.results[key].finish_reason is FinishReason.CANCELLED
 
     @rule(count=st.integers(1, 6))
     def step(self, count: int) -> None:
@@ -76,7 +82,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         failed = {i for i, result in self.loop.results.items() if result.error} - before
         involved = under_way | set(ids(plan))
         assert len(failed) <= 1
-        assert not failed or failed <= {f"r{i}" for i in involved}
+        assert {self.loop.sequences[key].sequence_id for key in failed} <= involved
 
     @precondition(lambda self: self.loop.results)
     @rule(data=st.data(), when_read=st.booleans())
@@ -105,9 +111,9 @@ def check_rows(plan: StepPlan) -> None:
 def check_nobody_starves(loop: Loop[FakeGenerator], last: StepPlan, plan: StepPlan) -> None:
     """Who sampled in the last step has a row in this one, is at its end, or lost its slot."""
     for span in last.spans:
-        sequence = loop.sequences[f"r{span.sequence_id}"]
-        goes_on = span.samples and span.sample_index + 1 < sequence.max_tokens
-        if goes_on and not loop.has_failed and not loop.results[sequence.request_id].is_done:
+        key = next(k for k, s in loop.sequences.items() if s.sequence_id == span.sequence_id)
+        goes_on = span.samples and span.sample_index + 1 < loop.sequences[key].max_tokens
+        if goes_on and not loop.has_failed and not loop.results[key].is_done:
             assert span.sequence_id in [*ids(plan), *plan.released]
 
 

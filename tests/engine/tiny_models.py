@@ -17,6 +17,7 @@ from api.config import ForwardChoice
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.kv_slots import SlotPool
 from api.engine.model_package import class_finder, load_model_package
+from api.engine.noise import device_noise
 from api.engine.platform import Platform, detect_platform
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
@@ -143,7 +144,7 @@ def platform() -> Platform:
 
 def gpu_like_platform() -> Platform:
     """What Metal and CUDA run, on whatever device there is."""
-    return replace(platform(), is_cpu=False, exp=mx.exp)
+    return replace(platform(), is_cpu=False, exp=mx.exp, noise=device_noise)
 
 
 def build_model(name: str) -> nn.Module:
@@ -193,7 +194,7 @@ def create_mlx_loop(chosen: ChosenForward, on: Platform, sizes: Sizes) -> Loop[B
         budget_bytes=chosen.slot_bytes(1) * sizes.budget_tokens,
     )
     budget = create_budget(sizes.max_step_tokens)
-    made = Scheduler(slots, budget, sizes.max_batch_size, FakeClock())
+    made = Scheduler(slots, budget, sizes.max_batch_size, FakeClock(), can_copy=chosen.can_copy)
     return Loop(made, slots, BatchGenerator(chosen.forward, Sampler(on)))
 
 

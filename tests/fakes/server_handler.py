@@ -4,40 +4,92 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from api.errors import ApiError, StartupError
-from api.server_handler import Health, ServedModel, ServerHandler
-from api.types import (
+from api.events import (
     Accepted,
+    ChoiceFinished,
     Failed,
     Finished,
-    FinishReason,
-    GenerationRequest,
-    TextDelta,
+    OutputDelta,
+    OutputPiece,
     TextEvent,
+    TokenLogprob,
+    ToolCallDelta,
     Usage,
 )
+from api.server_handler import Health, ServedModel, ServerHandler
+from api.threads.contracts import PromptReader
+from api.types import ChatPrompt, FinishReason, GenerationRequest
 
-Script = Callable[[str], list[TextEvent]]  # request id -> events; without a terminal one it hangs
+Script = Callable[[GenerationRequest], list[TextEvent]]  # without a terminal event it hangs
+Result = TypeVar("Result")
 
-USAGE = Usage(num_prompt_tokens=7, num_completion_tokens=3, num_cached_tokens=2)
-
-
-def hello(request_id: str) -> list[TextEvent]:
-    return [*hanging(request_id), Finished(request_id, FinishReason.STOP, USAGE)]
-
-
-def hanging(request_id: str) -> list[TextEvent]:
-    return [Accepted(request_id, 7), TextDelta(request_id, "Hel"), TextDelta(request_id, "lo ✓")]
+USAGE = Usage(num_prompt_tokens=7, num_completion_tokens=3, num_cached_tokens=2, num_reasoning_tokens=1)
+VOCAB_SIZE = 1000
 
 
-def silent(request_id: str) -> list[TextEvent]:
-    return [Accepted(request_id, 7)]
+def hello(request: GenerationRequest) -> list[TextEvent]:
+    """Each choice says the same, with logprobs where they are asked for."""
+    return [*hanging(request), *_ends(request, FinishReason.STOP)]
+
+
+def hanging(request: GenerationRequest) -> list[TextEvent]:
+    pieces = [_with_logprobs(text, request.sampling.num_top_logprobs) for text in ("Hel", "lo ✓")]
+    deltas = [
+        OutputDelta(request.request_id, i, each) for each in pieces for i in range(request.num_sequences)
+    ]
+    return [*silent(request), *deltas]
+
+
+def silent(request: GenerationRequest) -> list[TextEvent]:
+    return [Accepted(request.request_id, 7)]
 
 
 def failing(error: ApiError, before: Script = lambda _: []) -> Script:
-    return lambda request_id: [*before(request_id), Failed(request_id, error)]
+    return lambda request: [*before(request), Failed(request.request_id, error)]
+
+
+def saying(*pieces: OutputPiece, reason: FinishReason = FinishReason.STOP) -> Script:
+    def script(request: GenerationRequest) -> list[TextEvent]:
+        deltas = [OutputDelta(request.request_id, 0, piece) for piece in pieces]
+        return [*silent(request), *deltas, *_ends(request, reason)]
+
+    return script
+
+
+def calling(name: str, *arguments: str, call_id: str = "call_1", index: int = 0) -> Script:
+    """One call whose arguments come in pieces."""
+    first = ToolCallDelta(index, call_id=call_id, name=name)
+    pieces = [first, *(ToolCallDelta(index, each) for each in arguments)]
+    return saying(*(OutputPiece(tool_calls=(each,)) for each in pieces), reason=FinishReason.TOOL_CALLS)
+
+
+def _ends(request: GenerationRequest, reason: FinishReason) -> list[TextEvent]:
+    indices = range(request.num_sequences)
+    ends = [ChoiceFinished(request.request_id, index, reason) for index in indices]
+    return [*ends, Finished(request.request_id, reason, USAGE)]
+
+
+def _with_logprobs(text: str, num_top_logprobs: int | None) -> OutputPiece:
+    if num_top_logprobs is None:
+        return OutputPiece(content=text)
+    others = [TokenLogprob(f"other{i}", f"other{i}".encode(), -2.0 - i) for i in range(num_top_logprobs)]
+    return OutputPiece(content=text, logprobs=(TokenLogprob(text, text.encode(), -0.5, tuple(others)),))
+
+
+class FakePromptReader:
+    """A token is a character's number."""
+
+    def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
+        return [1] * add_special_tokens + [ord(letter) for letter in text]
+
+    def tokenize_chat(self, prompt: ChatPrompt) -> list[int]:
+        return self.tokenize("".join(each["content"] or "" for each in prompt.messages), False)
+
+    def detokenize(self, token_ids: list[int]) -> str:
+        return "".join(map(chr, token_ids))
 
 
 class FakeChannel:
@@ -58,7 +110,13 @@ class FakeServerHandler:
     def __init__(self, script: Script = hello) -> None:
         self.script = script
         self.health = Health("ok", "serving")
-        self.served_model = ServedModel(("org/tiny", "tiny", "model"), 1700000000, 4096, "fp_0123456789ab")
+        self.served_model = ServedModel(
+            names=("org/tiny", "tiny", "model"),
+            created_seconds=1700000000,
+            context_length=4096,
+            fingerprint="fp_0123456789ab",
+            vocab_size=VOCAB_SIZE,
+        )
         self.refusal: ApiError | None = None
         self.load_error: StartupError | None = None
         self.requests: list[GenerationRequest] = []
@@ -85,9 +143,12 @@ class FakeServerHandler:
             if each is not None:
                 raise each
         self.requests.append(request)
-        channel = FakeChannel(request.request_id, self.script(request.request_id))
+        channel = FakeChannel(request.request_id, self.script(request))
         self.channels.append(channel)
         return channel
+
+    async def read_aside(self, ask: Callable[[PromptReader], Result]) -> Result:
+        return ask(cast(PromptReader, FakePromptReader()))
 
     def record_refusal(self, error: ApiError, request_id: str = "-") -> None:
         self.refused_codes.append(error.code)

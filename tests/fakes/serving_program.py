@@ -10,14 +10,15 @@ import functools
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from api.config import ServerConfig, parse_args
 from api.errors import NotServingError, StartupError
+from api.events import Failed
 from api.serving.server import serve
 from api.serving.sockets import open_socket, url_of
 from api.serving.supervisor import Supervisor
-from api.types import Failed
 from app import create_app
 from tests.fakes.server_handler import FakeServerHandler, hanging, hello
 
@@ -27,7 +28,7 @@ class ProgramHandler(FakeServerHandler):
 
     def __init__(self, mode: str) -> None:
         super().__init__(hanging if mode == "hang" else hello)
-        self.served_model = type(self.served_model)((f"pid-{os.getpid()}", "model"), 0, 10, "fp_0")
+        self.served_model = replace(self.served_model, names=(f"pid-{os.getpid()}", "model"))
         if mode == "load-error":
             self.load_error = StartupError("no such model: 'x'")
 

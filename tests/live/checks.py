@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from textwrap import shorten
@@ -125,7 +126,7 @@ def bad_bodies(api: Api) -> list[tuple[str | None, Json]]:
         ("messages", "Hi"),
         ("temperature", "hot"),
         ("temperature", 3),
-        ("top_p", 0),
+        ("top_p", 1.5),
         ("max_tokens", 0),
         ("max_tokens", True),
         ("stop", 5),
@@ -152,6 +153,45 @@ async def check_bad_input(api: Api) -> str:
     return f"{len(bodies) + 8} refused, the server lives"
 
 
+async def check_structure(api: Api) -> str:
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 12},
+            "age": {"type": "integer", "maximum": 99},
+        },
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
+    text = content(await api.whole("Describe a sailor.", 64, response_format=form))
+    person = json.loads(text)
+    expect(set(person) == {"name", "age"} and isinstance(person["age"], int), f"not of the schema: {text}")
+    return text
+
+
+async def check_tools(api: Api) -> str:
+    parameters = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
+    function = {"name": "get_weather", "parameters": parameters | {"additionalProperties": False}}
+    choice = {"type": "function", "function": {"name": "get_weather"}}
+    tools = [{"type": "function", "function": function}]
+    answer = await api.whole("What is the weather in Rome?", 64, tools=tools, tool_choice=choice)
+    call = answer["choices"][0]["message"]["tool_calls"][0]
+    expect(call["function"]["name"] == "get_weather" and call["id"], f"no call of get_weather: {call}")
+    expect(json.loads(call["function"]["arguments"])["city"] in ("Paris", "Rome"), f"arguments: {call}")
+    expect(answer["choices"][0]["finish_reason"] == "tool_calls", "finish_reason is not tool_calls")
+    return f"{call['function']['name']}({call['function']['arguments']})"
+
+
+async def check_choices(api: Api) -> str:
+    answer = await api.whole("Name a colour.", 8, n=3, logprobs=True, top_logprobs=2)
+    texts = {choice["message"]["content"] for choice in answer["choices"]}
+    expect(len(answer["choices"]) == 3 and len(texts) == 1, f"3 greedy answers to one prompt: {texts}")
+    first = answer["choices"][0]["logprobs"]["content"][0]
+    expect(first["logprob"] <= 0 and len(first["top_logprobs"]) == 2, f"logprobs: {first}")
+    return f"3 choices, {answer['usage']['prompt_tokens']} prompt tokens counted once"
+
+
 async def check_disconnect(api: Api) -> str:
     async for event in api.events(api.body("Tell me a very long story.", 512)):
         if event and event["choices"] and event["choices"][0]["delta"].get("content"):
@@ -172,6 +212,9 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("concurrent requests", check_concurrent),
     ("continuous batching", check_overtaking),
     ("seeds", check_seed),
+    ("choices and logprobs", check_choices),
+    ("structured answer", check_structure),
+    ("tool call", check_tools),
     ("bad input", check_bad_input),
     ("clients that leave", check_disconnect),
 )

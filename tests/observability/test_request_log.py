@@ -4,8 +4,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.errors import QueueFullError, ServerSideError
+from api.events import Usage
 from api.observability.request_log import RequestTiming, log_failed, log_finished, log_refused
-from api.types import FinishReason, Usage
+from api.types import FinishReason
 
 
 def test_timing_gives_gaps_first_token_and_rate() -> None:
@@ -29,7 +30,7 @@ def test_the_line_of_a_finished_request() -> None:
     for now in (0.25, 0.75):
         timing.token(now)
     with capture_logs() as lines:
-        log_finished("a", FinishReason.LENGTH, Usage(7, 2), timing)
+        log_finished("a", FinishReason.LENGTH, Usage(7, 2), [timing, RequestTiming(0.0)])
     assert lines == [
         {
             "event": "request finished",

@@ -69,6 +69,20 @@ def test_a_request_that_fails_first_has_an_error_status(
     assert_error(post(client, stream=stream), 400, "context_length_exceeded", "messages")
 
 
+def test_a_bad_streamed_request_is_plain_json(client: httpx.AsyncClient) -> None:
+    response = post(client, stream=True, stop=5)
+    assert_error(response, 400, "invalid_type", "stop")
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_choices_of_a_stream(client: httpx.AsyncClient) -> None:
+    *chunks, _ = data_lines(post(client, stream=True, n=2).text)
+    texts = {0: "", 1: ""}
+    for choice in (choice for chunk in chunks for choice in orjson.loads(chunk)["choices"]):
+        texts[choice["index"]] += choice["delta"].get("content", "")
+    assert texts == {0: "Hello ✓", 1: "Hello ✓"}
+
+
 def test_a_failure_in_mid_stream_is_an_event_and_ends_it(
     client: httpx.AsyncClient, handler: FakeServerHandler
 ) -> None:
@@ -113,7 +127,8 @@ def test_a_bug_is_answered_and_hidden(client: httpx.AsyncClient, handler: FakeSe
 
 def test_bad_fields_name_themselves(client: httpx.AsyncClient, handler: FakeServerHandler) -> None:
     assert_error(post(client, stop=5), 400, "invalid_type", "stop")
-    assert_error(post(client, logit_bias={"999999999": 1}), 400, "unsupported_parameter", "logit_bias")
+    assert_error(post(client, logit_bias={"999999999": 1}), 400, "invalid_value", "logit_bias")
+    assert_error(post(client, web_search_options={}), 400, "unsupported_parameter", "web_search_options")
     assert_error(post(client, model="gpt-4o"), 404, "model_not_found", "model")
     assert_error(post(client, messages=[]), 400, "invalid_value", "messages")
     assert handler.requests == []
@@ -174,13 +189,19 @@ def test_silence_is_filled_with_comments(client_for: ClientFactory, handler: Fak
 
 
 def test_unknown_fields_are_logged_once(client: httpx.AsyncClient) -> None:
+    message = {"role": "user", "content": "hi", "colour": "red"}
+
     async def twice() -> None:
         for _ in range(2):
-            assert (await client.post(CHAT, json=BODY | {"tempratur": 1})).status_code == 200
+            body = BODY | {"tempratur": 1, "messages": [message, message]}
+            assert (await client.post(CHAT, json=body)).status_code == 200
 
     with structlog.testing.capture_logs() as records:
         asyncio.run(twice())
-    assert [each["field"] for each in records if each["log_level"] == "warning"] == ["tempratur"]
+    assert [each["field"] for each in records if each["log_level"] == "warning"] == [
+        "tempratur",
+        "messages[].colour",
+    ]
 
 
 def test_refusals_are_recorded(client: httpx.AsyncClient, handler: FakeServerHandler) -> None:

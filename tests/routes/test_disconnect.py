@@ -21,7 +21,7 @@ def open_request(url: str, *, stream: bool) -> socket.socket:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("script", [hanging, silent, lambda request_id: []])
+@pytest.mark.parametrize("script", [hanging, silent, lambda request: []])
 def test_a_client_that_leaves_is_cancelled(stream: bool, script: Script) -> None:
     handler = FakeServerHandler(script)
     with live_server(handler) as url:

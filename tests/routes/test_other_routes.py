@@ -62,7 +62,13 @@ def test_nothing_is_known_while_loading(
 
 def test_stats_and_the_list_of_endpoints(client: httpx.AsyncClient) -> None:
     assert get(client, "/stats").json() == {"uptime_seconds": 1.5}
-    assert "GET /health" in get(client, "/").json()["endpoints"]
+    endpoints = get(client, "/").json()["endpoints"]
+    assert {"GET /health", "POST /v1/completions", "POST /tokenize"} <= set(endpoints)
+
+
+@pytest.mark.parametrize("path", ["/", "/stats", "/v1/models", "/v1/models/model", "/openapi.json"])
+def test_whatever_can_be_got_has_a_head(client: httpx.AsyncClient, path: str) -> None:
+    assert get(client, path, "HEAD").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/nope", "/v1/chat/completions/", "/docs"])
@@ -74,12 +80,19 @@ def test_an_unknown_route(client: httpx.AsyncClient, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "/v1/chat/completions", "POST"), ("POST", "/v1/models", "GET"), ("PUT", "/stats", "GET")],
+    [
+        ("GET", "/v1/chat/completions", {"POST"}),
+        ("GET", "/v1/completions", {"POST"}),
+        ("GET", "/tokenize", {"POST"}),
+        ("POST", "/v1/models", {"GET", "HEAD"}),
+        ("DELETE", "/v1/models/model", {"GET", "HEAD"}),
+        ("PUT", "/stats", {"GET", "HEAD"}),
+    ],
 )
-def test_a_wrong_method(client: httpx.AsyncClient, method: str, path: str, allowed: str) -> None:
+def test_a_wrong_method(client: httpx.AsyncClient, method: str, path: str, allowed: set[str]) -> None:
     response = get(client, path, method)
     assert response.status_code == 405
-    assert response.headers["allow"] == allowed
+    assert set(response.headers["allow"].split(", ")) == allowed
     assert response.json()["error"]["code"] == "method_not_allowed"
 
 
@@ -90,7 +103,7 @@ def test_a_sane_request_id_is_echoed(client: httpx.AsyncClient) -> None:
 
 
 def test_browsers_may_call_from_anywhere(client: httpx.AsyncClient) -> None:
-    wanted = "authorization,content-type,x-stainless-lang"
+    wanted = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
     preflight = get(
         client,
         "/v1/chat/completions",
@@ -103,5 +116,8 @@ def test_browsers_may_call_from_anywhere(client: httpx.AsyncClient) -> None:
     )
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == "*"
-    assert "x-stainless-lang" in preflight.headers["access-control-allow-headers"]
+    for name in wanted.split(","):
+        assert name in preflight.headers["access-control-allow-headers"]
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert preflight.headers["x-request-id"]
     assert get(client, "/nope", origin="http://a.example").headers["access-control-allow-origin"] == "*"

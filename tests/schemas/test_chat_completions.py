@@ -37,7 +37,7 @@ def error_of(**fields: Any) -> InvalidRequestError:
         ("temperature", True),
         ("temperature", 2.1),
         ("temperature", -0.1),
-        ("top_p", 0),
+        ("top_p", -0.1),
         ("top_p", 1.1),
         ("top_k", -2),
         ("top_k", 2**40),
@@ -48,8 +48,31 @@ def error_of(**fields: Any) -> InvalidRequestError:
         ("stream", 1),
         ("stream_options", []),
         ("n", 0),
+        ("n", 129),
+        ("n", True),
         ("logit_bias", [1]),
+        ("logprobs", 1),
+        ("top_logprobs", 21),
+        ("frequency_penalty", 2.1),
+        ("presence_penalty", -2.1),
+        ("repetition_penalty", 0),
+        ("stop_token_ids", [1] * 65),
+        ("min_tokens", -1),
+        ("ignore_eos", "yes"),
         ("tool_choice", 5),
+        ("tool_choice", "any"),
+        ("tools", {}),
+        ("tools", [{"type": "function", "function": {"name": "f"}}] * 129),
+        ("function_call", "required"),
+        ("parallel_tool_calls", 1),
+        ("response_format", "json"),
+        ("reasoning_effort", "huge"),
+        ("thinking_budget", -2),
+        ("chat_template_kwargs", []),
+        ("guided_choice", []),
+        ("guided_regex", ""),
+        ("guided_json", 5),
+        ("verbosity", "loud"),
         ("messages", []),
         ("messages", "hi"),
         ("model", 5),
@@ -74,10 +97,80 @@ def test_a_wrong_value_is_refused_by_name(field: str, value: Any) -> None:
         ({"role": "user", "content": ["hi"]}, "messages[0].content[0]"),
         ({"role": "user", "content": [{"type": "image_url"}]}, "messages[0].content[0].type"),
         ({"role": "user", "content": [{"type": "text", "text": 5}]}, "messages[0].content[0].text"),
+        ({"role": "user"}, "messages[0].content"),
+        ({"role": "user", "content": None}, "messages[0].content"),
+        ({"role": "user", "content": [{"type": "refusal", "refusal": "x"}]}, "messages[0].content[0].type"),
+        ({"role": "tool", "content": "x"}, "messages[0].tool_call_id"),
+        ({"role": "function", "content": "x"}, "messages[0].name"),
+        ({"role": "assistant", "tool_calls": [5]}, "messages[0].tool_calls[0]"),
+        ({"role": "assistant", "tool_calls": [{"id": "1"}]}, "messages[0].tool_calls[0].function"),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {}}}]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        ({"role": "assistant", "content": [{"type": "refusal"}]}, "messages[0].content[0].refusal"),
     ],
 )
 def test_a_wrong_message_is_refused_by_its_path(message: Any, param: str) -> None:
     assert error_of(messages=[message]).param == param
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "video_url", "input_image"])
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_part_that_is_no_text_is_refused_and_told_why(role: str, kind: str) -> None:
+    parts = [{"type": "text", "text": "What is this?"}, {"type": kind}]
+    error = error_of(messages=[{"role": role, "content": parts}])
+    assert (error.param, error.code) == ("messages[0].content[1].type", "unsupported_value")
+    assert "the model takes text only" in error.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+            "tools[0].function.parameters",
+        ),
+        ({"tools": [{"type": "retrieval"}]}, "tools[0].type"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools"),
+        ({"functions": [{}]}, "functions[0].name"),
+        ({"response_format": {}}, "response_format.type"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+            "response_format.json_schema.name",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": []}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"structured_outputs": {"json": 5}}, "structured_outputs.json"),
+        ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+        ({"logit_bias": {"5": 101}}, "logit_bias.5"),
+        ({"logit_bias": {"x": 1}}, "logit_bias.x"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias.-1"),
+        ({"stop_token_ids": [1, True]}, "stop_token_ids[1]"),
+        ({"metadata": {"a": 5}}, "metadata.a"),
+    ],
+)
+def test_a_wrong_value_inside_is_refused_by_its_path(fields: dict[str, Any], param: str) -> None:
+    error = error_of(**fields)
+    assert error.param == param
+    assert param in error.message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "custom", "custom": {"name": "x"}}]},
+        {"tool_choice": {"type": "custom", "custom": {"name": "x"}}},
+    ],
+)
+def test_custom_tools_are_refused_and_told_why(fields: dict[str, Any]) -> None:
+    assert "functions only" in error_of(**fields).message
 
 
 def test_a_missing_field_has_its_own_code() -> None:
@@ -109,13 +202,19 @@ def test_stop_is_a_string_or_a_list() -> None:
     assert parse(stop=[]).stop_strings == ()
 
 
-def test_text_parts_are_joined_with_nothing() -> None:
-    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert parse(messages=[{"role": "user", "content": parts}]).messages[0].text == "ab"
-
-
 def test_locations_read_like_openai_paths() -> None:
     assert format_location(("messages", 0, "content", "<list>", 1, "type")) == "messages[0].content[1].type"
+
+
+def test_a_schema_keeps_what_it_holds() -> None:
+    schema = {"$schema": "x", "enum": [1, None], "exclusiveMinimum": 0, "default": None}
+    body = parse(
+        response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
+        structured_outputs={"json": schema},
+    )
+    assert body.response_format is not None and body.response_format.json_schema is not None
+    assert body.response_format.json_schema.schema_ == schema
+    assert body.structured_outputs is not None and body.structured_outputs.json_ == schema
 
 
 json_values = st.recursive(

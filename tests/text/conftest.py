@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -97,9 +97,16 @@ KINDS: dict[str, Callable[[], RawTokenizer]] = {
 }
 
 
-def write_folder(folder: Path, raw: RawTokenizer, chat_template: str | None = TEMPLATE) -> Path:
-    raw.add_special_tokens(SPECIAL_TOKENS)
-    raw.add_tokens(["<think>"])
+def write_folder(
+    folder: Path,
+    raw: RawTokenizer,
+    chat_template: str | None = TEMPLATE,
+    *,
+    special_tokens: Sequence[str] = (),
+    tokens: Sequence[str] = ("<think>",),
+) -> Path:
+    raw.add_special_tokens([*SPECIAL_TOKENS, *special_tokens])
+    raw.add_tokens(list(tokens))
     begin = ("<|begin|>", raw.token_to_id("<|begin|>"))
     raw.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[begin])
     raw.save(str(folder / "tokenizer.json"))
@@ -124,6 +131,21 @@ def load_kind(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Token
         if kind not in loaded:
             loaded[kind] = load_tokenizer(write_folder(tmp_path_factory.mktemp(kind), KINDS[kind]()))
         return loaded[kind]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def load_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Tokenizer]:
+    """Returns byte-level tokenizers with further tokens and another template, each built once."""
+    loaded: dict[str, Tokenizer] = {}
+
+    def load(chat_template: str | None = TEMPLATE, **tokens: Sequence[str]) -> Tokenizer:
+        key = repr((chat_template, tokens))
+        if key not in loaded:
+            folder = write_folder(tmp_path_factory.mktemp("model"), byte_level(), chat_template, **tokens)
+            loaded[key] = load_tokenizer(folder)
+        return loaded[key]
 
     return load
 

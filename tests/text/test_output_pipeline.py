@@ -6,22 +6,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.text.output_pipeline import TextPipeline
+from api.events import OutputPiece, OutputPipeline
+from api.text.output_pipeline import TextPipeline, build_pipeline
+from api.text.reasoning import find_reasoning_format
 from api.text.tokenizer import Tokenizer
-from api.types import OutputPipeline
+from api.text.tool_calls.formats import STANDARD_FORMAT
+from api.types import SampledLogprobs
+from tests.text.streams import encode_cut, joined, stream, tool_use
 
 LoadKind = Callable[[str], Tokenizer]
 EURO_BYTES = "\N{EURO SIGN}".encode()
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def run(pipeline: OutputPipeline, token_ids: list[int]) -> list[str]:
-    return [*map(pipeline.feed, token_ids), pipeline.flush()]
+    pieces = [*map(pipeline.feed, token_ids), pipeline.flush()]
+    assert all(piece == OutputPiece(content=piece.content) for piece in pieces)
+    return [piece.content for piece in pieces]
 
 
 def test_stop_string_spans_tokens(load_kind: LoadKind) -> None:
     tokenizer = load_kind("byte_level")
     token_ids = [i for char in "One. END two" for i in tokenizer.encode(char)]
-    pipeline = TextPipeline(tokenizer, ("END",))
+    pipeline = build_pipeline(tokenizer, stops=("END",))
     assert "".join(run(pipeline, token_ids)) == "One. "
     assert pipeline.is_stopped
 
@@ -30,18 +37,24 @@ def test_stop_string_inside_one_token(load_kind: LoadKind) -> None:
     tokenizer = load_kind("byte_level")
     token_ids = tokenizer.encode("<think>")
     assert len(token_ids) == 1
-    assert run(TextPipeline(tokenizer, ("ink",)), token_ids) == ["<th", ""]
+    assert run(build_pipeline(tokenizer, stops=("ink",)), token_ids) == ["<th", ""]
+
+
+def test_stop_string_stays_if_asked(load_kind: LoadKind) -> None:
+    tokenizer = load_kind("byte_level")
+    pipeline = build_pipeline(tokenizer, stops=("END",), includes_stop=True)
+    assert "".join(run(pipeline, tokenizer.encode("One. END two"))) == "One. END"
+    assert pipeline.is_stopped
 
 
 def test_flush_shows_a_held_beginning_before_a_broken_character(load_kind: LoadKind) -> None:
-    tokenizer = load_kind("sentencepiece")
-    pipeline = TextPipeline(tokenizer, ("EX",))
+    pipeline = build_pipeline(load_kind("sentencepiece"), stops=("EX",))
     assert run(pipeline, [1 + ord("E"), 1 + EURO_BYTES[0]]) == ["", "", "E\ufffd"]
     assert not pipeline.is_stopped
 
 
 def test_broken_character_at_the_end_can_be_a_stop(load_kind: LoadKind) -> None:
-    pipeline = TextPipeline(load_kind("sentencepiece"), ("\ufffd",))
+    pipeline = build_pipeline(load_kind("sentencepiece"), stops=("\ufffd",))
     assert run(pipeline, [1 + ord("E"), 1 + EURO_BYTES[0]]) == ["E", "", ""]
     assert pipeline.is_stopped
 
@@ -49,15 +62,108 @@ def test_broken_character_at_the_end_can_be_a_stop(load_kind: LoadKind) -> None:
 @pytest.mark.parametrize(("continues_text", "text"), [(False, "hello"), (True, " hello")])
 def test_continued_text_keeps_its_space(load_kind: LoadKind, continues_text: bool, text: str) -> None:
     tokenizer = load_kind("sentencepiece")
-    pipeline = TextPipeline(tokenizer, continues_text=continues_text)
+    pipeline = build_pipeline(tokenizer, continues_text=continues_text)
     assert "".join(run(pipeline, tokenizer.encode("hello"))) == text
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@relaxed
 @given(text=st.text("aeo \N{EURO SIGN}\N{LLAMA}", max_size=30), stop=st.text("aeo \N{EURO SIGN}", max_size=3))
 def test_equals_the_whole_cut_at_the_stop(load_kind: LoadKind, text: str, stop: str) -> None:
     tokenizer = load_kind("byte_level")
-    pipeline = TextPipeline(tokenizer, (stop,) if stop else ())
+    pipeline = build_pipeline(tokenizer, stops=(stop,) if stop else ())
     expected = text.partition(stop)[0] if stop else text
     assert "".join(run(pipeline, tokenizer.encode(text))) == expected
     assert pipeline.is_stopped == (bool(stop) and stop in text)
+
+
+def test_an_echo_comes_first_and_is_not_searched_for_stops(load_kind: LoadKind) -> None:
+    tokenizer = load_kind("byte_level")
+    pipeline = build_pipeline(tokenizer, stops=("END",), prefix_text="The END? ", continues_text=True)
+    assert "".join(run(pipeline, tokenizer.encode("No. END"))) == "The END? No. "
+
+
+def test_an_echo_of_an_empty_answer(load_kind: LoadKind) -> None:
+    assert run(build_pipeline(load_kind("byte_level"), prefix_text="Hello"), []) == ["Hello"]
+
+
+def test_plain_answers_have_no_needless_stage(load_kind: LoadKind) -> None:
+    tokenizer = load_kind("byte_level")
+    plain = build_pipeline(tokenizer, tool_format=STANDARD_FORMAT, tool_use=tool_use(mode="none"))
+    assert isinstance(plain, TextPipeline)
+    assert (plain.has_tool_calls, plain.num_reasoning_tokens) == (False, 0)
+    assert not isinstance(
+        build_pipeline(tokenizer, tool_format=STANDARD_FORMAT, tool_use=tool_use()), TextPipeline
+    )
+
+
+@relaxed
+@given(
+    text=st.text("aEND \N{EURO SIGN}\n", max_size=30),
+    cuts=st.sets(st.integers(0, 30)),
+    includes_stop=st.booleans(),
+)
+def test_logprobs_are_those_of_the_shown_text(
+    load_kind: LoadKind, text: str, cuts: set[int], includes_stop: bool
+) -> None:
+    tokenizer = load_kind("byte_level")
+    token_ids = encode_cut(tokenizer, text, cuts)
+    pipeline = build_pipeline(tokenizer, stops=("END",), includes_stop=includes_stop)
+    answer = joined(stream(pipeline, token_ids, has_logprobs=True))
+    raws = [logprob.raw for logprob in answer.logprobs]
+    assert [logprob.logprob for logprob in answer.logprobs] == [-float(i) for i in range(len(raws))]
+    shown = answer.content.encode()
+    assert b"".join(raws).startswith(shown)
+    assert len(b"".join(raws[:-1])) < len(shown) or not raws  # and none that begins behind the cut
+    if not pipeline.is_stopped:
+        assert len(raws) == len(token_ids)
+
+
+def test_logprobs_wait_for_their_text(load_kind: LoadKind) -> None:
+    tokenizer = load_kind("byte_level")
+    token_ids = [i for char in "aENx" for i in tokenizer.encode(char)]
+    pieces = stream(build_pipeline(tokenizer, stops=("END",)), token_ids, has_logprobs=True)
+    assert [(piece.content, len(piece.logprobs)) for piece in pieces] == [
+        ("a", 1),
+        ("", 0),
+        ("", 0),
+        ("ENx", 3),
+        ("", 0),
+    ]
+
+
+def test_parts_of_a_character_come_with_it(load_kind: LoadKind) -> None:
+    token_ids = [1 + byte for byte in EURO_BYTES]
+    pieces = stream(build_pipeline(load_kind("sentencepiece")), token_ids, has_logprobs=True)
+    assert [len(piece.logprobs) for piece in pieces] == [0, 0, 3, 0]
+    assert [logprob.raw for logprob in pieces[2].logprobs] == [bytes([byte]) for byte in EURO_BYTES]
+
+
+def test_a_broken_character_loses_no_logprobs(load_kind: LoadKind) -> None:
+    pipeline = build_pipeline(load_kind("sentencepiece"))
+    pieces = stream(pipeline, [1 + EURO_BYTES[0]], has_logprobs=True)
+    assert [(piece.content, len(piece.logprobs)) for piece in pieces] == [("", 0), ("\ufffd", 1)]
+
+
+@pytest.mark.parametrize("has_reasoning", [False, True])
+def test_special_tokens_are_no_text_but_have_logprobs(
+    load_with: Callable[..., Tokenizer], has_reasoning: bool
+) -> None:
+    tokenizer = load_with(tokens=("<think>", "</think>"))
+    reasoning = find_reasoning_format(tokenizer) if has_reasoning else None
+    pipeline = build_pipeline(tokenizer, reasoning=reasoning)
+    token_ids = tokenizer.encode("a<|user|>")
+    answer = joined(stream(pipeline, token_ids, has_logprobs=True))
+    assert answer.content == "a"
+    assert [logprob.text for logprob in answer.logprobs] == ["a", "<|user|>"]
+
+
+def test_the_likeliest_tokens_come_along(load_kind: LoadKind) -> None:
+    tokenizer = load_kind("byte_level")
+    a, b = tokenizer.encode("a") + tokenizer.encode("b")
+    sampled = SampledLogprobs(-0.5, ((a, -0.5), (b, -1.0)))
+    (logprob,) = build_pipeline(tokenizer).feed(a, sampled).logprobs
+    assert (logprob.text, logprob.logprob) == ("a", -0.5)
+    assert [(each.text, each.raw, each.logprob) for each in logprob.top] == [
+        ("a", b"a", -0.5),
+        ("b", b"b", -1.0),
+    ]

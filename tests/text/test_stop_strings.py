@@ -60,6 +60,16 @@ def test_examples(stops: tuple[str, ...], pieces: list[str], text: str) -> None:
     assert run(stops, pieces) == (text, True)
 
 
+@given(stops=stop_lists, pieces=piece_lists)
+def test_the_stop_string_may_stay(stops: tuple[str, ...], pieces: list[str]) -> None:
+    stage = StopStrings(stops, includes_stop=True)
+    text = "".join(map(stage.feed, pieces)) + stage.flush()
+    before, is_stopped = run(stops, pieces)
+    assert stage.is_stopped == is_stopped
+    assert text.removeprefix(before) in (stops if is_stopped else ("",))
+    assert "".join(pieces).startswith(text)
+
+
 def test_no_stops_pass_straight_through() -> None:
     stage = StopStrings(())
     assert [stage.feed("one"), stage.feed(""), stage.feed("two"), stage.flush()] == ["one", "", "two", ""]

@@ -16,10 +16,12 @@ from typing import Any
 from api.config import EngineConfig, ServerConfig
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, ServerSideError
+from api.events import OutputPiece, OutputPipeline
 from api.types import (
+    ChatPrompt,
     FinishReason,
     GenerationRequest,
-    OutputPipeline,
+    SampledLogprobs,
     SampledToken,
     SamplingParams,
     SchedulerStats,
@@ -40,8 +42,10 @@ class FakePipeline:
         self._stop = stop
         self._held = ""
         self.is_stopped = False
+        self.has_tool_calls = False
+        self.num_reasoning_tokens = 0
 
-    def feed(self, token_id: int) -> str:
+    def feed(self, token_id: int, logprobs: SampledLogprobs | None = None) -> OutputPiece:
         if token_id == ord("~"):
             raise RuntimeError("pipeline broke")
         self._held += chr(token_id)
@@ -51,12 +55,12 @@ class FakePipeline:
                 return self._take(self._held.index(stop))
         return self._take(max(0, len(self._held) - max((len(s) - 1 for s in self._stop), default=0)))
 
-    def flush(self) -> str:
+    def flush(self) -> OutputPiece:
         return self._take(len(self._held))
 
-    def _take(self, length: int) -> str:
+    def _take(self, length: int) -> OutputPiece:
         text, self._held = self._held[:length], self._held[length:]
-        return text
+        return OutputPiece(text)
 
 
 class FakePromptReader:
@@ -67,17 +71,32 @@ class FakePromptReader:
         self.gate = threading.Event()
         self.gate.set()
 
-    def read(self, request: GenerationRequest) -> tuple[Sequence, OutputPipeline]:
+    def read(self, request: GenerationRequest) -> list[tuple[Sequence, OutputPipeline]]:
         self.gate.wait(5)
         self.read_ids.append(request.request_id)
-        text = request.messages[0]["content"]
+        assert isinstance(request.prompt, ChatPrompt)
+        text = request.prompt.messages[0]["content"]
         if text.startswith("@"):
             raise ContextLengthError("too long")
         if text.startswith("%"):
             raise RuntimeError("template broke")
+        return [
+            (self._sequence(request, text, i), FakePipeline(request.stop)) for i in range(request.num_choices)
+        ]
+
+    def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
+        return [ord(character) for character in text]
+
+    def tokenize_chat(self, prompt: ChatPrompt) -> list[int]:
+        return self.tokenize(prompt.messages[0]["content"], False)
+
+    def detokenize(self, token_ids: list[int]) -> str:
+        return "".join(map(chr, token_ids))
+
+    def _sequence(self, request: GenerationRequest, text: str, choice_index: int) -> Sequence:
         sequence_id = next(self._ids)
         self._scripts[sequence_id] = text
-        sequence = Sequence(
+        return Sequence(
             sequence_id=sequence_id,
             request_id=request.request_id,
             token_ids=[1, 2, 3],
@@ -85,8 +104,8 @@ class FakePromptReader:
             max_tokens=request.max_tokens or 100,
             sampling=request.sampling,
             eos_token_ids=frozenset({EOS}),
+            choice_index=choice_index,
         )
-        return sequence, FakePipeline(request.stop)
 
 
 @dataclass
@@ -106,12 +125,16 @@ class FakeScheduler:
     def add(self, sequence: Sequence) -> None:
         self.running[sequence.sequence_id] = sequence
 
-    def cancel(self, request_id: str) -> list[StepOutput]:
+    def cancel(self, request_id: str, choice_index: int | None = None) -> list[StepOutput]:
         self.cancelled_ids.append(request_id)
-        found = [i for i, sequence in self.running.items() if sequence.request_id == request_id]
-        for sequence_id in found:
-            self._drop(sequence_id)
-        return [StepOutput(request_id, finish_reason=FinishReason.CANCELLED) for _ in found]
+        of_request = [s for s in self.running.values() if s.request_id == request_id]
+        found = [s for s in of_request if choice_index in (None, s.choice_index)]
+        for sequence in found:
+            self._drop(sequence.sequence_id)
+        return [
+            StepOutput(request_id, finish_reason=FinishReason.CANCELLED, choice_index=s.choice_index)
+            for s in found
+        ]
 
     def schedule(self) -> StepPlan:
         if self.schedule_error is not None:
@@ -127,9 +150,10 @@ class FakeScheduler:
         if len(self.planned) > 1:
             self.suspects |= set(self.planned)
             return []
-        request_id = self.running[self.planned[0]].request_id
+        sequence = self.running[self.planned[0]]
         self._drop(self.planned[0])
-        return [StepOutput(request_id, error=ServerSideError("the step failed"))]
+        error = ServerSideError("the step failed")
+        return [StepOutput(sequence.request_id, error=error, choice_index=sequence.choice_index)]
 
     def stats(self) -> SchedulerStats:
         used_bytes = 10 * len(self.running)
@@ -144,7 +168,9 @@ class FakeScheduler:
             reason = FinishReason.LENGTH
         if reason is not None:
             self._drop(token.sequence_id)
-        return StepOutput(sequence.request_id, token.token_id, is_text, reason)
+        return StepOutput(
+            sequence.request_id, token.token_id, is_text, reason, choice_index=sequence.choice_index
+        )
 
     def _drop(self, sequence_id: int) -> None:
         del self.running[sequence_id]
@@ -191,6 +217,7 @@ class FakeEngine:
     model_names: tuple[str, ...] = ("folder/tiny", "tiny")
     context_length: int = 128
     fingerprint: str = "fp_0123456789ab"
+    vocab_size: int = 256
     describe: dict[str, Any] = field(default_factory=lambda: {"parameters": 1})
 
     @property
@@ -212,7 +239,11 @@ def create_config(max_batch_size: int = 32, max_queue: int = 256, **settings: An
 
 
 def create_request(
-    request_id: str, text: str = "hello!", max_tokens: int | None = None, stop: tuple[str, ...] = ()
+    request_id: str,
+    text: str = "hello!",
+    max_tokens: int | None = None,
+    stop: tuple[str, ...] = (),
+    num_choices: int = 1,
 ) -> GenerationRequest:
-    messages = ({"role": "user", "content": text},)
-    return GenerationRequest(request_id, messages, GREEDY, max_tokens=max_tokens, stop=stop)
+    prompt = ChatPrompt(({"role": "user", "content": text},))
+    return GenerationRequest(request_id, prompt, GREEDY, num_choices, max_tokens, stop)

@@ -26,7 +26,7 @@ class Stage:
         self.thread = BatchThread(lambda: self.engine, loaded, self.inbox, self.results, self.metrics)
 
     def read(self, request_id: str, text: str) -> Sequence:
-        return self.engine.prompt_reader.read(create_request(request_id, text))[0]
+        return self.engine.prompt_reader.read(create_request(request_id, text))[0][0]
 
     def outputs(self) -> list[StepOutput]:
         messages = [self.results.get() for _ in range(self.results.qsize())]

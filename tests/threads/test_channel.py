@@ -5,21 +5,26 @@ import asyncio
 import pytest
 
 from api.errors import ServerSideError
+from api.events import Accepted, Finished, OutputDelta, OutputPiece, Usage
 from api.observability.metrics import Metrics
 from api.threads.channel import Channel, ChannelTable
-from api.types import Accepted, Finished, FinishReason, TextDelta, Usage
+from api.types import FinishReason
 
 FINISHED = Finished("a", FinishReason.STOP, Usage(1, 1))
+
+
+def delta(request_id: str, text: str) -> OutputDelta:
+    return OutputDelta(request_id, 0, OutputPiece(text))
 
 
 def test_iteration_waits_and_ends_after_the_terminal_event() -> None:
     async def test() -> None:
         channel = Channel("a")
         reader = asyncio.create_task(_collect(channel))
-        for event in (Accepted("a", 1), TextDelta("a", "x"), FINISHED):
+        for event in (Accepted("a", 1), delta("a", "x"), FINISHED):
             await asyncio.sleep(0)
             channel.put(event)
-        assert await reader == [Accepted("a", 1), TextDelta("a", "x"), FINISHED]
+        assert await reader == [Accepted("a", 1), delta("a", "x"), FINISHED]
 
     asyncio.run(test())
 
@@ -29,9 +34,9 @@ def test_a_timed_out_wait_loses_nothing() -> None:
         channel = Channel("a")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(channel.next_event(), 0.001)
-        channel.put(TextDelta("a", "x"))
+        channel.put(delta("a", "x"))
         channel.put(FINISHED)
-        assert await _collect(channel) == [TextDelta("a", "x"), FINISHED]
+        assert await _collect(channel) == [delta("a", "x"), FINISHED]
 
     asyncio.run(test())
 
@@ -39,9 +44,9 @@ def test_a_timed_out_wait_loses_nothing() -> None:
 def test_a_cancelled_channel_keeps_only_the_end() -> None:
     async def test() -> None:
         channel = Channel("a")
-        channel.put(TextDelta("a", "x"))
+        channel.put(delta("a", "x"))
         channel.cancel()
-        channel.put(TextDelta("a", "y"))
+        channel.put(delta("a", "y"))
         channel.put(FINISHED)
         assert await _collect(channel) == [FINISHED]
 
@@ -54,7 +59,7 @@ def test_only_the_first_end_counts() -> None:
     channel = table.open("a")
     table.dispatch([FINISHED])
     table.fail("a", ServerSideError("late"))
-    table.dispatch([TextDelta("unknown", "x")])
+    table.dispatch([delta("unknown", "x")])
     assert len(table) == 0
     assert asyncio.run(_collect(channel)) == [FINISHED]
     counts = metrics.snapshot()["requests"]

@@ -5,9 +5,11 @@ from queue import SimpleQueue
 from typing import Any
 
 from api.engine.sequence import Sequence
-from api.errors import StartupError
+from api.errors import ServerSideError, StartupError
+from api.events import Opened, Rejected
+from api.threads.contracts import Aside
 from api.threads.processing import ProcessingThread
-from api.types import Cancel, Opened, Rejected
+from api.types import Cancel
 from tests.threads.fakes import create_engine, create_request
 
 
@@ -86,3 +88,30 @@ def test_ends_when_the_model_cannot_be_loaded() -> None:
     stage.loaded.set_exception(StartupError("no model"))
     stage.thread.run()
     assert stage.inbox.empty()
+
+
+def test_every_choice_has_its_own_sequence_and_pipeline() -> None:
+    stage = Stage()
+    stage.requests.put(create_request("a", num_choices=3))
+    sequences, (opened,) = stage.run()
+    assert [sequence.choice_index for sequence in sequences] == [0, 1, 2]
+    assert len(opened.pipelines) == 3
+    assert opened.num_prompt_tokens == 3  # one prompt, counted once
+
+
+def test_what_is_asked_aside_is_answered_or_raised() -> None:
+    stage = Stage()
+    good: Future[Any] = Future()
+    bad: Future[Any] = Future()
+    left: Future[Any] = Future()
+    left.cancel()
+
+    def panic(reader: Any) -> None:
+        raise BaseException("a Rust panic")
+
+    stage.requests.put(Aside(lambda reader: reader.detokenize([104, 105]), good))
+    stage.requests.put(Aside(lambda reader: reader.tokenize("x", False), left))
+    stage.requests.put(Aside(panic, bad))
+    assert stage.run() == ([], [])
+    assert good.result() == "hi"
+    assert isinstance(bad.exception(), ServerSideError)

@@ -7,22 +7,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.errors import InvalidRequestError, ServerSideError
-from api.observability.metrics import Metrics
-from api.threads.results import ResultsThread
-from api.types import (
+from api.events import (
     Accepted,
-    Cancel,
+    ChoiceFinished,
     Failed,
     Finished,
-    FinishReason,
     Opened,
+    OutputDelta,
+    OutputPiece,
     Rejected,
-    StepOutput,
     StepOutputs,
-    TextDelta,
     TextEvent,
     Usage,
 )
+from api.observability.metrics import Metrics
+from api.threads.results import ResultsThread
+from api.types import Cancel, FinishReason, StepOutput
 from tests.threads.fakes import EOS, FakePipeline
 
 
@@ -47,12 +47,24 @@ class Stage:
         return [self.inbox.get() for _ in range(self.inbox.qsize())]
 
 
-def opened(request_id: str = "a", stop: tuple[str, ...] = ()) -> Opened:
-    return Opened(request_id, FakePipeline(stop), 3, arrival_seconds=0.0)
+def opened(request_id: str = "a", stop: tuple[str, ...] = (), num_choices: int = 1) -> Opened:
+    pipelines = tuple(FakePipeline(stop) for _ in range(num_choices))
+    return Opened(request_id, pipelines, 3, arrival_seconds=0.0)
 
 
-def token(text: str, request_id: str = "a", reason: FinishReason | None = None) -> StepOutput:
-    return StepOutput(request_id, ord(text), text != chr(EOS), reason)
+def token(
+    text: str, request_id: str = "a", reason: FinishReason | None = None, choice_index: int = 0
+) -> StepOutput:
+    return StepOutput(request_id, ord(text), text != chr(EOS), reason, choice_index=choice_index)
+
+
+def delta(text: str, request_id: str = "a", choice_index: int = 0) -> OutputDelta:
+    return OutputDelta(request_id, choice_index, OutputPiece(text))
+
+
+def finished(reason: FinishReason, usage: Usage) -> list[TextEvent]:
+    """The end of a request with one choice."""
+    return [ChoiceFinished("a", 0, reason), Finished("a", reason, usage)]
 
 
 def steps(text: str) -> list[StepOutputs]:
@@ -62,8 +74,8 @@ def steps(text: str) -> list[StepOutputs]:
 def test_an_eos_token_counts_but_is_no_text() -> None:
     stage = Stage()
     events = stage.run(opened(), *steps("hi"), StepOutputs([token("!", reason=FinishReason.STOP)]))
-    finished = Finished("a", FinishReason.STOP, Usage(3, 3))
-    assert events == [Accepted("a", 3), TextDelta("a", "h"), TextDelta("a", "i"), finished]
+    assert events[:3] == [Accepted("a", 3), delta("h"), delta("i")]
+    assert events[3:] == finished(FinishReason.STOP, Usage(3, 3))
     assert len(stage.thread) == 0
     assert stage.to_batch() == []
 
@@ -71,41 +83,41 @@ def test_an_eos_token_counts_but_is_no_text() -> None:
 def test_held_back_text_is_flushed_at_the_end() -> None:
     last = StepOutputs([token("N", reason=FinishReason.LENGTH)])
     events = Stage().run(opened(stop=("END",)), *steps("E"), last)
-    assert events[1:] == [TextDelta("a", "EN"), Finished("a", FinishReason.LENGTH, Usage(3, 2))]
+    assert events[1:] == [delta("EN"), *finished(FinishReason.LENGTH, Usage(3, 2))]
 
 
 def test_a_stop_string_ends_the_request_and_the_rows_work() -> None:
     stage = Stage()
     events = stage.run(opened(stop=("END",)), *steps("xENDyz"))
-    assert events[1:] == [TextDelta("a", "x"), Finished("a", FinishReason.STOP, Usage(3, 4))]
-    assert stage.to_batch() == [Cancel("a")]
+    assert events[1:] == [delta("x"), *finished(FinishReason.STOP, Usage(3, 4))]
+    assert stage.to_batch() == [Cancel("a", 0)]
 
 
 def test_a_stop_string_in_the_last_token_needs_no_cancel() -> None:
     stage = Stage()
     last = StepOutputs([token("D", reason=FinishReason.LENGTH)])
     events = stage.run(opened(stop=("END",)), *steps("EN"), last)
-    assert events[1:] == [Finished("a", FinishReason.STOP, Usage(3, 3))]
+    assert events[1:] == finished(FinishReason.STOP, Usage(3, 3))
     assert stage.to_batch() == []
 
 
 def test_a_stop_string_that_only_the_flush_decides_is_the_reason() -> None:
     class LatePipeline(FakePipeline):
-        def flush(self) -> str:
+        def flush(self) -> OutputPiece:
             self.is_stopped = True
-            return "cut"
+            return OutputPiece("cut")
 
     stage = Stage()
-    message = Opened("a", LatePipeline(("END",)), 3, arrival_seconds=0.0)
+    message = Opened("a", (LatePipeline(("END",)),), 3, arrival_seconds=0.0)
     events = stage.run(message, StepOutputs([token("E", reason=FinishReason.LENGTH)]))
-    assert events[1:] == [TextDelta("a", "cut"), Finished("a", FinishReason.STOP, Usage(3, 1))]
+    assert events[1:] == [delta("cut"), *finished(FinishReason.STOP, Usage(3, 1))]
 
 
 def test_all_events_of_a_message_go_together() -> None:
     stage = Stage()
     outputs = [token("x", "a"), token("y", "b"), token("z", "unknown")]
     stage.run(opened("a"), opened("b"), StepOutputs(outputs))
-    assert stage.batches[-1] == [TextDelta("a", "x"), TextDelta("b", "y")]
+    assert stage.batches[-1] == [delta("x"), delta("y", "b")]
 
 
 def test_late_outputs_are_dropped() -> None:
@@ -126,7 +138,7 @@ def test_a_cancel_ends_the_request_at_any_stage(is_opened: bool) -> None:
 def test_the_batchs_own_cancelled_output_ends_without_flushing() -> None:
     cancelled = StepOutputs([StepOutput("a", finish_reason=FinishReason.CANCELLED)])
     events = Stage().run(opened(stop=("END",)), *steps("E"), cancelled)
-    assert events[1:] == [Finished("a", FinishReason.CANCELLED, Usage(3, 1))]
+    assert events[1:] == finished(FinishReason.CANCELLED, Usage(3, 1))
 
 
 def test_rejected_and_failed_steps_become_failures() -> None:
@@ -138,10 +150,10 @@ def test_rejected_and_failed_steps_become_failures() -> None:
 def test_a_broken_pipeline_fails_its_request_alone() -> None:
     stage = Stage()
     events = stage.run(opened("a"), opened("b"), StepOutputs([token("~", "a"), token("y", "b")]), *steps("x"))
-    failed, delta = events[2:]
+    failed, other = events[2:]
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ServerSideError)
-    assert delta == TextDelta("b", "y")
+    assert other == delta("y", "b")
     assert stage.to_batch() == [Cancel("a")]
 
 
@@ -156,3 +168,41 @@ def test_one_line_and_the_latencies_per_request() -> None:
     snapshot = stage.metrics.snapshot()
     assert snapshot["time_to_first_token_seconds"]["count"] == 1
     assert snapshot["inter_token_seconds"]["count"] == 2
+
+
+def test_choices_end_one_by_one_and_the_request_with_the_last() -> None:
+    stage = Stage()
+    both = StepOutputs([token("x", choice_index=1), token("E", choice_index=0)])
+    end = StepOutputs([token("!", reason=FinishReason.STOP, choice_index=1), token("N", choice_index=0)])
+    last = StepOutputs([token("D", choice_index=0)])
+    events = stage.run(opened(stop=("END",), num_choices=2), both, end, last)
+    assert events[1:] == [
+        delta("x", choice_index=1),
+        ChoiceFinished("a", 1, FinishReason.STOP),
+        ChoiceFinished("a", 0, FinishReason.STOP),
+        Finished("a", FinishReason.STOP, Usage(3, 5)),
+    ]
+    assert stage.to_batch() == [Cancel("a", 0)]
+
+
+def test_a_choice_that_breaks_ends_its_request_and_the_other_choices_work() -> None:
+    stage = Stage()
+    broken = StepOutput("a", error=ServerSideError("broken"), choice_index=1)
+    events = stage.run(opened(num_choices=2), StepOutputs([broken]), StepOutputs([token("x")]))
+    assert events[1:] == [Failed("a", broken.error)]
+    assert stage.to_batch() == [Cancel("a")]
+
+
+def test_an_answer_with_calls_ends_for_them() -> None:
+    class CallingPipeline(FakePipeline):
+        def flush(self) -> OutputPiece:
+            self.has_tool_calls = True
+            self.num_reasoning_tokens = 1
+            return OutputPiece("held")
+
+    def run(reason: FinishReason) -> list[TextEvent]:
+        message = Opened("a", (CallingPipeline(),), 3, arrival_seconds=0.0)
+        return Stage().run(message, StepOutputs([token("x", reason=reason)]))[3:]
+
+    assert run(FinishReason.STOP) == finished(FinishReason.TOOL_CALLS, Usage(3, 1, 0, 1))
+    assert run(FinishReason.LENGTH) == finished(FinishReason.LENGTH, Usage(3, 1, 0, 1))

@@ -30,6 +30,7 @@ class ChosenForward:
 
     forward: Forward
     slot_bytes: Callable[[int], int]  # tokens of one sequence -> bytes
+    can_copy: bool = False  # its KV lies in the plan's slots, so ``SlotMove`` means something to it
 
 
 def choose_forward(
@@ -53,10 +54,10 @@ def choose_forward(
             report(f"Forward: not flat ({error})")
         else:
             report("Forward: flat (self-check: equal to the plain model)")
-            return ChosenForward(flat, _flat_slot_bytes(flat))
+            return ChosenForward(flat, _flat_slot_bytes(flat), can_copy=True)
     padded = _padded(model, vocab_size)
     report(f"Forward: {padded.name} (mlx-lm's own caches)")
-    return ChosenForward(padded, _cache_bytes(model))
+    return ChosenForward(padded, _cache_bytes(model), can_copy=False)
 
 
 def _flat_slot_bytes(flat: FlatForward) -> Callable[[int], int]:

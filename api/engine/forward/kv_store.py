@@ -69,16 +69,13 @@ class LayerKV:
             if fitting < num_tokens:
                 arrays[slot.capacity][row, :, : num_tokens - fitting] = new[:, :, fitting:]
 
-    def move(self, move: SlotMove, num_target_slots: int) -> None:
-        """Copies a sequence's KV to its new class. A ring that wraps is as long in both classes."""
-        source, target = move.source, move.target
-        if source.capacity not in self.keys:
-            return
-        row, end = slice(source.index, source.index + 1), min(move.num_tokens, self.ring(source.capacity))
-        keys = self.keys[source.capacity][row, :, :end]
-        values = self.values[source.capacity][row, :, :end]
-        self.ensure(target.capacity, num_target_slots, keys, values)
-        self.write_chunk(target, 0, keys, values)
+    def read(self, slot: Slot, num_tokens: int) -> tuple[mx.array, mx.array] | None:
+        """The first tokens of a slot as they lie, ``[1, kv_heads, n, head_dim]``; None if unwritten."""
+        if slot.capacity not in self.keys:
+            return None
+        row, end = slice(slot.index, slot.index + 1), min(num_tokens, self.ring(slot.capacity))
+        keys, values = self.keys[slot.capacity], self.values[slot.capacity]
+        return mx.contiguous(keys[row, :, :end]), mx.contiguous(values[row, :, :end])
 
 
 class KVStore:
@@ -89,18 +86,35 @@ class KVStore:
         self.num_slots: dict[int, int] = {}
 
     def apply(self, num_slots: Iterable[tuple[int, int]], moves: Iterable[SlotMove]) -> None:
-        """Brings the classes to their sizes and copies the sequences that change class.
+        """Brings the classes to their sizes and copies the sequences that move.
 
         Classes shrink last: a move may read from a slot that is given up in the same step.
         """
         wanted = dict(num_slots)
         for capacity, count in wanted.items():
             self._resize(capacity, max(count, self.num_slots.get(capacity, 0)))
-        for move in moves:
-            for layer in self.layers:
-                layer.move(move, self.num_slots[move.target.capacity])
+        self._move(list(moves))
         for capacity, count in wanted.items():
             self._resize(capacity, count)
+
+    def _move(self, moves: list[SlotMove]) -> None:
+        """Copies sequences. A ring that wraps is as long in both classes.
+
+        All is read and computed before the first write: a read that is pending forbids that the write
+        is done in place, and would copy the whole class.
+        """
+        read = {
+            (move.source, move.num_tokens, index): layer.read(move.source, move.num_tokens)
+            for move in moves
+            for index, layer in enumerate(self.layers)
+        }
+        mx.eval([pair for pair in read.values() if pair is not None])
+        for move in moves:
+            for index, layer in enumerate(self.layers):
+                pair = read[move.source, move.num_tokens, index]
+                if pair is not None:
+                    layer.ensure(move.target.capacity, self.num_slots[move.target.capacity], *pair)
+                    layer.write_chunk(move.target, 0, *pair)
 
     def _resize(self, capacity: int, num_slots: int) -> None:
         if self.num_slots.get(capacity, 0) == num_slots:

@@ -1,0 +1,61 @@
+"""OpenAI's older completions: plain texts that are continued, several prompts in one request."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from api.errors import InvalidRequestError, UnsupportedFieldError
+from api.protocol.compatibility import COMPLETION_EXTENSIONS, COMPLETIONS, refuse_fields
+from api.protocol.generation import check_form, check_token_ids, stop_token_ids, to_sampling
+from api.protocol.models import check_model_name
+from api.protocol.structures import to_structure
+from api.schemas.completions import CompletionRequest
+from api.schemas.validation import validate_body
+from api.server_handler import ServedModel
+from api.types import GenerationRequest, TextPrompts
+
+MAX_SEQUENCES = 2048  # of one request: prompts times choices
+
+
+def parse_completion(data: object, served: ServedModel, accept_any_model: bool) -> CompletionRequest:
+    """Returns the typed body; raises InvalidRequestError where a field is wrong or cannot be honoured."""
+    body = validate_body(CompletionRequest, data)
+    check_model_name(body.model, served, accept_any_model)
+    _check_best_of(body)
+    refuse_fields(body, (field for field in COMPLETIONS if field.name != "best_of"))
+    refuse_fields(body, COMPLETION_EXTENSIONS)
+    if body.echo and body.logprobs is not None:
+        raise InvalidRequestError("'echo' cannot be combined with 'logprobs'.", param="echo")
+    if len(body.prompts) * (body.n or 1) > MAX_SEQUENCES:
+        message = f"One request may have {MAX_SEQUENCES} answers: 'n' for each prompt."
+        raise InvalidRequestError(message, param="prompt")
+    return body
+
+
+def _check_best_of(body: CompletionRequest) -> None:
+    if body.best_of not in (None, body.n or 1):
+        message = "'best_of' is not supported by this server: answers are not ranked; send the value of 'n'."
+        raise UnsupportedFieldError(message, param="best_of")
+
+
+def to_generation_request(body: CompletionRequest, served: ServedModel) -> GenerationRequest:
+    """Raises InvalidRequestError for fields that contradict each other and for unknown token ids."""
+    for prompt in body.prompts:
+        if not isinstance(prompt, str):
+            check_token_ids(prompt, served.vocab_size, "prompt")
+    structure = to_structure(body)
+    check_form(body, structure)
+    return GenerationRequest(
+        request_id=f"cmpl-{secrets.token_hex(16)}",
+        prompt=TextPrompts(body.prompts, echo=bool(body.echo)),
+        sampling=to_sampling(body, served),
+        num_choices=body.n or 1,
+        max_tokens=body.answer_limit,
+        stop=body.stop_strings,
+        stop_token_ids=stop_token_ids(body, served),
+        includes_stop=bool(body.include_stop_str_in_output),
+        ignores_eos=bool(body.ignore_eos),
+        structure=structure,
+        arrival_seconds=time.monotonic(),
+    )

@@ -1,0 +1,59 @@
+"""What all objects of one answer share, and the parts that both dialects write alike."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from api.events import Usage
+from api.schemas.answers import UsageObject
+from api.schemas.generation import GenerationFields
+from api.server_handler import ServedModel
+from api.types import FinishReason, GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    response_id: str
+    model: str  # the name that the client used
+    created_seconds: int
+    system_fingerprint: str
+    num_choices: int = 1
+    includes_usage: bool = False
+    includes_logprobs: bool = False
+    uses_functions: bool = False  # calls in the form that preceded tool_calls
+
+    @classmethod
+    def of(
+        cls,
+        body: GenerationFields,
+        request: GenerationRequest,
+        served: ServedModel,
+        *,
+        uses_functions: bool = False,
+    ) -> Envelope:
+        return cls(
+            response_id=request.request_id,
+            model=body.model,
+            created_seconds=int(time.time()),
+            system_fingerprint=served.fingerprint,
+            num_choices=request.num_sequences,
+            includes_usage=body.includes_usage,
+            includes_logprobs=body.num_top_logprobs is not None,
+            uses_functions=uses_functions,
+        )
+
+    def finish_reason(self, reason: FinishReason) -> str:
+        if reason is FinishReason.TOOL_CALLS and self.uses_functions:
+            return "function_call"
+        return reason.value
+
+
+def usage_object(usage: Usage) -> UsageObject:
+    return {
+        "prompt_tokens": usage.num_prompt_tokens,
+        "completion_tokens": usage.num_completion_tokens,
+        "total_tokens": usage.num_total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.num_cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.num_reasoning_tokens},
+    }

@@ -1,0 +1,106 @@
+"""What both dialects turn into a GenerationRequest in the same way: sampling, ends, and their limits."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+
+from api.errors import InvalidRequestError
+from api.schemas.generation import GenerationFields
+from api.server_handler import ServedModel
+from api.types import SamplingParams, Structure, ToolUse
+
+
+def to_sampling(body: GenerationFields, served: ServedModel) -> SamplingParams:
+    """A request without a seed gets a random one, so everything below always has one."""
+    return SamplingParams(
+        temperature=_temperature(body),
+        top_p=float(body.top_p or 1.0),
+        top_k=max(0, body.top_k or 0),  # -1 is a common way to say off
+        min_p=float(body.min_p or 0.0),
+        seed=secrets.randbits(63) if body.seed is None else body.seed,
+        frequency_penalty=float(body.frequency_penalty or 0.0),
+        presence_penalty=float(body.presence_penalty or 0.0),
+        repetition_penalty=_repetition_penalty(body),
+        logit_bias=_logit_bias(body.logit_bias or {}, served.vocab_size),
+        num_top_logprobs=body.num_top_logprobs,
+        min_tokens=_min_tokens(body),
+    )
+
+
+def _temperature(body: GenerationFields) -> float:
+    if body.top_p == 0:
+        return 0.0  # the smallest nucleus is the likeliest token
+    return 1.0 if body.temperature is None else float(body.temperature)
+
+
+def _repetition_penalty(body: GenerationFields) -> float:
+    penalty = one_of_names(
+        {"repetition_penalty": body.repetition_penalty, "repeat_penalty": body.repeat_penalty}
+    )
+    return 1.0 if penalty is None else float(penalty)
+
+
+def one_of_names(values: Mapping[str, float | None]) -> float | None:
+    """The value of a field that goes by several names; raises InvalidRequestError where they disagree."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if len(set(given.values())) > 1:
+        first, second, *_ = given
+        raise InvalidRequestError(f"'{second}' contradicts '{first}'.", param=second)
+    return next(iter(given.values()), None)
+
+
+def _logit_bias(bias: Mapping[str, float], vocab_size: int) -> tuple[tuple[int, float], ...]:
+    pairs = tuple((int(token_id), float(amount)) for token_id, amount in bias.items())
+    check_token_ids((token_id for token_id, _ in pairs), vocab_size, "logit_bias")
+    return pairs
+
+
+def check_token_ids(token_ids: Iterable[int], vocab_size: int, param: str) -> None:
+    """Raises InvalidRequestError for an id that is not in the vocabulary."""
+    for token_id in token_ids:
+        if token_id >= vocab_size:
+            message = (
+                f"Invalid '{param}': token id {token_id} is not in the vocabulary of {vocab_size} tokens."
+            )
+            raise InvalidRequestError(message, param=param)
+
+
+def _min_tokens(body: GenerationFields) -> int:
+    wanted, limit = body.min_tokens or 0, body.answer_limit
+    if limit is not None and wanted > limit:
+        raise InvalidRequestError(
+            f"Invalid 'min_tokens': {wanted} is more than the limit of {limit} tokens.", param="min_tokens"
+        )
+    return wanted
+
+
+def stop_token_ids(body: GenerationFields, served: ServedModel) -> tuple[int, ...]:
+    token_ids = tuple(dict.fromkeys(body.stop_token_ids or ()))
+    check_token_ids(token_ids, served.vocab_size, "stop_token_ids")
+    return token_ids
+
+
+def check_form(body: GenerationFields, structure: Structure | None, tool_use: ToolUse | None = None) -> None:
+    """Raises InvalidRequestError where fields ask for two forms at once, or for a form without an end."""
+    may_call = tool_use is not None and tool_use.mode == "auto"
+    if may_call and structure is not None and not structure.is_json:
+        message = f"'{structure.param}' cannot be combined with tools that may be called or not."
+        raise InvalidRequestError(message, param=structure.param)
+    if structure is None and not _is_enforced(tool_use):
+        return
+    # A grammar says itself where the answer ends: behind its end there is no token to go on with.
+    for name in ("ignore_eos", "min_tokens"):
+        if getattr(body, name):
+            message = f"'{name}' cannot be combined with an answer whose form is enforced."
+            raise InvalidRequestError(message, param=name)
+
+
+def _is_enforced(tool_use: ToolUse | None) -> bool:
+    """Whether a grammar watches over the calls."""
+    if tool_use is None or tool_use.mode == "none":
+        return False
+    functions = (tool["function"] for tool in tool_use.tools)
+    return tool_use.mode == "required" or any(
+        function.get("strict") and function["name"] in tool_use.callable_names for function in functions
+    )

@@ -1,0 +1,139 @@
+"""Answers of the older completions: from a request's events to a stream or to one whole object."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any
+
+from api.events import (
+    ChoiceFinished,
+    Failed,
+    Finished,
+    OutputDelta,
+    OutputPiece,
+    TextEvent,
+    TokenLogprob,
+    Usage,
+)
+from api.protocol.envelope import Envelope, usage_object
+from api.protocol.errors import error_object
+from api.schemas.answers import TextChoice, TextCompletion, TextLogprobs
+
+
+class LogprobColumns:
+    """One choice's logprobs in the older form: a column for each property, offsets in characters."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._num_characters = 0
+
+    def convert(self, tokens: tuple[TokenLogprob, ...]) -> TextLogprobs:
+        return {
+            "tokens": [token_name(token) for token in tokens],
+            "token_logprobs": [token.logprob for token in tokens],
+            "top_logprobs": [_alternatives(token) for token in tokens],
+            "text_offset": [self._advance(token) for token in tokens],
+        }
+
+    def _advance(self, token: TokenLogprob) -> int:
+        """Where the token begins; one that ends inside a character leaves it to the next."""
+        offset = self._num_characters
+        self._num_characters += len(self._decoder.decode(token.raw))
+        return offset
+
+
+def token_name(token: TokenLogprob) -> str:
+    """Its text, or its bytes where they are no text: two such tokens must not have one name."""
+    try:
+        return token.raw.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.raw)
+
+
+def _alternatives(token: TokenLogprob) -> dict[str, float]:
+    """The likeliest tokens, and the sampled one even where it is none of them."""
+    found: dict[str, float] = {}
+    for each in (*token.top, token):
+        found.setdefault(token_name(each), each.logprob)
+    return found
+
+
+class TextWriter:
+    """Turns one request's events into the objects of a stream; ``feed`` may return several or none."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        self._columns = [LogprobColumns() for _ in range(envelope.num_choices)]
+
+    def feed(self, event: TextEvent) -> list[Any]:
+        match event:
+            case OutputDelta(choice_index=index, piece=piece):
+                return [self._chunk(self._of_piece(index, piece))]
+            case ChoiceFinished(choice_index=index, finish_reason=reason):
+                last = self._envelope.finish_reason(reason)
+                return [self._chunk(text_choice(index, "", None, last))]
+            case Finished(usage=usage):
+                return [self._summary(usage)] if self._envelope.includes_usage else []
+            case Failed(error=error):
+                return [error_object(error)]
+        return []
+
+    def _of_piece(self, index: int, piece: OutputPiece) -> TextChoice:
+        logprobs = self._columns[index].convert(piece.logprobs) if piece.logprobs else None
+        return text_choice(index, piece.content, logprobs, None)
+
+    def _chunk(self, choice: TextChoice) -> TextCompletion:
+        chunk = text_completion(self._envelope, [choice])
+        if self._envelope.includes_usage:
+            chunk["usage"] = None
+        return chunk
+
+    def _summary(self, usage: Usage) -> TextCompletion:
+        chunk = text_completion(self._envelope, [])
+        chunk["usage"] = usage_object(usage)
+        return chunk
+
+
+class TextCollector:
+    """Gathers one request's events for an answer in one piece."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        self._texts: list[list[str]] = [[] for _ in range(envelope.num_choices)]
+        self._logprobs: list[list[TokenLogprob]] = [[] for _ in range(envelope.num_choices)]
+        self._finish_reasons = ["stop"] * envelope.num_choices
+
+    def feed(self, event: TextEvent) -> None:
+        match event:
+            case OutputDelta(choice_index=index, piece=piece):
+                self._texts[index].append(piece.content)
+                self._logprobs[index] += piece.logprobs
+            case ChoiceFinished(choice_index=index, finish_reason=reason):
+                self._finish_reasons[index] = self._envelope.finish_reason(reason)
+
+    def answer(self, usage: Usage) -> TextCompletion:
+        whole = text_completion(self._envelope, [self._choice(i) for i in range(self._envelope.num_choices)])
+        whole["usage"] = usage_object(usage)
+        return whole
+
+    def _choice(self, index: int) -> TextChoice:
+        wants = self._envelope.includes_logprobs
+        logprobs = LogprobColumns().convert(tuple(self._logprobs[index])) if wants else None
+        return text_choice(index, "".join(self._texts[index]), logprobs, self._finish_reasons[index])
+
+
+def text_completion(envelope: Envelope, choices: list[TextChoice]) -> TextCompletion:
+    return {
+        "id": envelope.response_id,
+        "object": "text_completion",
+        "created": envelope.created_seconds,
+        "model": envelope.model,
+        "system_fingerprint": envelope.system_fingerprint,
+        "choices": choices,
+    }
+
+
+def text_choice(
+    index: int, text: str, logprobs: TextLogprobs | None, finish_reason: str | None
+) -> TextChoice:
+    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}

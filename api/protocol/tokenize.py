@@ -1,0 +1,55 @@
+"""Texts and chats in tokens, and back; answered by the prompt reader without the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from api.errors import InvalidRequestError
+from api.protocol.chat_prompt import to_chat_prompt
+from api.protocol.generation import check_token_ids
+from api.protocol.models import check_model_name
+from api.schemas.answers import DetokenizeAnswer, TokenizeAnswer
+from api.schemas.tokenize import DetokenizeRequest, TokenizeRequest
+from api.schemas.validation import validate_body
+from api.server_handler import ServedModel
+from api.threads.contracts import PromptReader
+
+
+def parse_tokenize(data: object, served: ServedModel, accept_any_model: bool) -> TokenizeRequest:
+    """Raises InvalidRequestError unless there is either a prompt or a chat."""
+    body = validate_body(TokenizeRequest, data)
+    if body.model is not None:
+        check_model_name(body.model, served, accept_any_model)
+    if (body.prompt is None) == (body.messages is None):
+        raise InvalidRequestError("Exactly one of 'prompt' and 'messages' is needed.", param="prompt")
+    return body
+
+
+def parse_detokenize(data: object, served: ServedModel, accept_any_model: bool) -> DetokenizeRequest:
+    body = validate_body(DetokenizeRequest, data)
+    if body.model is not None:
+        check_model_name(body.model, served, accept_any_model)
+    return body
+
+
+def to_tokens(body: TokenizeRequest, served: ServedModel) -> Callable[[PromptReader], list[int]]:
+    """What to ask the prompt reader; raises InvalidRequestError for a chat that contradicts itself."""
+    if body.messages is not None:
+        chat = to_chat_prompt(body.messages, body)
+        return lambda reader: reader.tokenize_chat(chat)
+    text, adds_special_tokens = body.prompt or "", body.add_special_tokens is not False
+    return lambda reader: reader.tokenize(text, adds_special_tokens)
+
+
+def to_text(body: DetokenizeRequest, served: ServedModel) -> Callable[[PromptReader], str]:
+    """What to ask the prompt reader; raises InvalidRequestError for ids that are not in the vocabulary."""
+    check_token_ids(body.tokens, served.vocab_size, "tokens")
+    return lambda reader: reader.detokenize(body.tokens)
+
+
+def tokenize_answer(token_ids: list[int], served: ServedModel) -> TokenizeAnswer:
+    return {"tokens": token_ids, "count": len(token_ids), "max_model_len": served.context_length}
+
+
+def detokenize_answer(text: str) -> DetokenizeAnswer:
+    return {"prompt": text}

@@ -1,0 +1,67 @@
+"""What a client may send to ``POST /v1/completions``."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from pydantic import Discriminator, Field, Tag
+
+from api.schemas.generation import MAX_CHOICES, GenerationFields
+from api.schemas.wire import STRING_TAG, TokenId
+
+MAX_PROMPTS = 2048
+DEFAULT_MAX_TOKENS = 16  # OpenAI's for this endpoint
+MAX_TOP_LOGPROBS = 5
+
+Tokens = Annotated[list[TokenId], Field(min_length=1)]
+
+
+def _prompt_tag(value: object) -> str | None:
+    if isinstance(value, str):
+        return STRING_TAG
+    if not isinstance(value, list):
+        return None
+    first = value[0] if value else ""
+    if isinstance(first, list):
+        return "<token lists>"
+    return "<strings>" if isinstance(first, str) else "<tokens>"
+
+
+Prompt = Annotated[
+    Annotated[str, Tag(STRING_TAG)]
+    | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS), Tag("<strings>")]
+    | Annotated[list[TokenId], Field(min_length=1), Tag("<tokens>")]
+    | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_PROMPTS), Tag("<token lists>")],
+    Discriminator(
+        _prompt_tag,
+        custom_error_type="union_type",
+        custom_error_message="Input should be a string, a list of token ids, or a list of either",
+    ),
+]
+
+
+class CompletionRequest(GenerationFields):
+    prompt: Prompt
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    suffix: str | None = None
+
+    @property
+    def prompts(self) -> tuple[str | tuple[int, ...], ...]:
+        """One prompt, or several; a list of integers is one."""
+        match self.prompt:
+            case str() as text:
+                return (text,)
+            case [int(), *_]:
+                return (tuple(cast("list[int]", self.prompt)),)
+        several = cast("list[str] | list[list[int]]", self.prompt)
+        return tuple(each if isinstance(each, str) else tuple(each) for each in several)
+
+    @property
+    def answer_limit(self) -> int | None:
+        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+
+    @property
+    def num_top_logprobs(self) -> int | None:
+        return self.logprobs

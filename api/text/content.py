@@ -1,0 +1,45 @@
+"""The last stage of content: stop strings, and the logprobs of what is shown."""
+
+from __future__ import annotations
+
+from api.events import TokenLogprob
+from api.text.logprobs import HeldLogprobs
+from api.text.stop_strings import StopStrings
+
+Shown = tuple[str, tuple[TokenLogprob, ...]]
+
+
+class ContentStage:
+    """Cuts content at the first stop string; tokens that begin behind the cut have no logprobs either.
+
+    ``prefix_text`` comes first, and no stop string is looked for in it.
+    """
+
+    def __init__(self, stop_strings: StopStrings, prefix_text: str = "") -> None:
+        self._stop_strings = stop_strings
+        self._prefix_text = prefix_text
+        self._logprobs = HeldLogprobs()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stop_strings.is_stopped
+
+    def feed(self, text: str, logprobs: tuple[TokenLogprob, ...] = ()) -> Shown:
+        """``logprobs`` are of the tokens whose text begins with ``text``, or with what follows it."""
+        if self.is_stopped:
+            return "", ()
+        self._logprobs.feed(logprobs, len(text))
+        shown = self._stop_strings.feed(text)
+        return self._take_prefix() + shown, self._logprobs.show(len(shown))
+
+    def flush(self) -> Shown:
+        """Returns what was held back, at the end of the text."""
+        shown = self._stop_strings.flush()
+        logprobs = self._logprobs.show(len(shown))
+        if not self.is_stopped:
+            logprobs += self._logprobs.flush()
+        return self._take_prefix() + shown, logprobs
+
+    def _take_prefix(self) -> str:
+        prefix, self._prefix_text = self._prefix_text, ""
+        return prefix

@@ -1,0 +1,1 @@
+"""Grammars that answers must follow: from JSON schemas, expressions, choices, Lark texts and tools."""

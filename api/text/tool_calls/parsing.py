@@ -1,0 +1,71 @@
+"""A call's whole text to names and arguments, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from api.text.tool_calls.formats import Parser, ToolCallFormat, parse_json_call
+from api.types import ToolUse
+
+# Parsers are written for what a model should write. What they raise for what it did write:
+_PARSER_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+def parse_calls(text: str, tool_format: ToolCallFormat, tool_use: ToolUse) -> list[tuple[str, str]]:
+    """Returns the name and the arguments' JSON of each call; nothing if any of it is no valid call."""
+    tools = with_parameters(tool_use.tools)
+    for parse in dict.fromkeys((tool_format.parse, parse_json_call)):
+        if calls := _parse(parse, text, tools, tool_use.callable_names):
+            return calls
+    return []
+
+
+def with_parameters(tools: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Gives the functions that take none an empty schema, which parsers and templates rely on."""
+    return [{**tool, "function": _with_parameters(tool["function"])} for tool in tools]
+
+
+def _with_parameters(function: dict[str, Any]) -> dict[str, Any]:
+    return {**function, "parameters": function.get("parameters") or _NO_PARAMETERS}
+
+
+def _parse(
+    parse: Parser, text: str, tools: list[dict[str, Any]], callable_names: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    try:
+        parsed = parse(text, tools)
+        return [_read(call, callable_names) for call in (parsed if isinstance(parsed, list) else [parsed])]
+    except _PARSER_FAILURES:
+        return []
+
+
+def _read(call: Any, callable_names: tuple[str, ...]) -> tuple[str, str]:
+    """Raises for what is no call of a known function."""
+    name = call["name"]
+    if name not in callable_names:
+        raise ValueError("unknown function")
+    return name, _arguments_json(call.get("arguments", call.get("parameters")))
+
+
+def _arguments_json(arguments: Any) -> str:
+    if isinstance(arguments, str):  # some models write the object as a string
+        text = arguments.strip() or "{}"
+        arguments = json.loads(text)
+    else:
+        arguments = {} if arguments is None else arguments
+        text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    if not isinstance(arguments, dict):
+        raise ValueError("arguments are an object")
+    text.encode("utf-8")  # lone surrogates cannot be sent
+    return text

@@ -1,0 +1,97 @@
+"""Rows to sample from, a grammar over single characters, and what numpy says about changed logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+from numpy.typing import NDArray
+
+from api.engine.sampling_state import Row, SamplingState, needs_state
+from api.types import SamplingParams, Slot, Span
+
+# Ids of the character tokenizer: printable ASCII, then tokens that are no text.
+NUM_CHARACTERS = 95
+THINK, END_THINK, SECOND_END, EOS = 95, 96, 97, 98
+TOKENIZER_SIZE = 99
+
+
+def token_ids(text: str) -> tuple[int, ...]:
+    return tuple(ord(character) - 32 for character in text)
+
+
+def text_of(ids: Sequence[int]) -> str:
+    return "".join(chr(i + 32) if i < NUM_CHARACTERS else f"<{i}>" for i in ids)
+
+
+class CharacterTokenizer:
+    """What llguidance asks of a tokenizer: one token for each printable character, and four others."""
+
+    eos_token_id = EOS
+    bos_token_id = None
+    special_token_ids = tuple(range(NUM_CHARACTERS, TOKENIZER_SIZE))
+    tokens = tuple(bytes([i + 32]) if i < NUM_CHARACTERS else b"\xff<%d>" % i for i in range(TOKENIZER_SIZE))
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        return [byte - 32 for byte in (text.encode() if isinstance(text, str) else text)]
+
+
+@cache
+def _tokenizer() -> LLTokenizer:
+    return LLTokenizer(TokenizerWrapper(CharacterTokenizer()), eos_token=[EOS])
+
+
+class RegexGrammar:
+    def __init__(self, regex: str) -> None:
+        self.regex = regex
+
+    def new_matcher(self) -> LLMatcher:
+        matcher = LLMatcher(_tokenizer(), LLMatcher.grammar_from_regex(self.regex), log_level=0)
+        assert not matcher.is_error(), matcher.get_error()
+        return matcher
+
+
+def create_span(
+    sampling: SamplingParams, prompt: Sequence[int] = (1,), answer: Sequence[int] = (), sequence_id: int = 1
+) -> Span:
+    """The span of a sequence that catches up with all it knows."""
+    known = (*prompt, *answer)
+    return Span(sequence_id, Slot(256, sequence_id), 0, known, True, len(answer), sampling)
+
+
+def create_row(
+    sampling: SamplingParams, prompt: Sequence[int] = (1,), answer: Sequence[int] = (), sequence_id: int = 1
+) -> Row:
+    span = create_span(sampling, prompt, answer, sequence_id)
+    if not needs_state(sampling):
+        return Row(span)
+    state = SamplingState(sampling)
+    state.extend(span)
+    state.follow(len(answer))
+    return Row(span, state)
+
+
+def changed_logits(
+    logits: NDArray[Any], sampling: SamplingParams, prompt: Sequence[int], answer: Sequence[int]
+) -> NDArray[np.float64]:
+    """One row's logits ``[vocabulary]`` after penalties, biases and bans, token by token."""
+    changed = logits.astype(np.float64)
+    for token in {*prompt, *answer}:
+        divisor = sampling.repetition_penalty
+        changed[token] = changed[token] / divisor if changed[token] > 0 else changed[token] * divisor
+    for token in set(answer):
+        changed[token] -= sampling.frequency_penalty * list(answer).count(token) + sampling.presence_penalty
+    for token, bias in sampling.logit_bias:
+        changed[token] += bias
+    if len(answer) < sampling.min_tokens:
+        changed[list(sampling.end_token_ids)] = -np.inf
+    return changed
+
+
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = logits - logits.max()
+    normalised: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
+    return normalised

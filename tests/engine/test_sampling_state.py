@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from api.engine.sampling_state import SamplingStates, is_plain, needs_state
+from api.types import SamplingParams, Slot, Span, Thinking
+from tests.engine.sampling_factories import RegexGrammar, token_ids
+
+PENALISED = SamplingParams(repetition_penalty=1.5, frequency_penalty=1.0)
+GRAMMAR = SamplingParams(grammar=RegexGrammar("abc"))
+PLAIN = SamplingParams(temperature=0.0)
+
+
+def span(start: int, *known: int, index: int = 0, sampling: SamplingParams = PENALISED, id: int = 1) -> Span:
+    return Span(id, Slot(64, id), start, known, True, index, sampling)
+
+
+def counts(states: SamplingStates, newest: Span) -> dict[int, int]:
+    """Distinct tokens and their number in the answer, as the newest span finds them."""
+    [row] = states.rows([newest])
+    assert row.state is not None and row.state.counts is not None
+    return dict(
+        zip(row.state.counts.token_ids.tolist(), row.state.counts.answer_counts.tolist(), strict=True)
+    )
+
+
+def test_a_history_is_built_from_chunks_and_samples() -> None:
+    states = SamplingStates()
+    states.extend([span(0, 5, 6)])
+    states.extend([prompt := span(2, 7, 5)])
+    assert counts(states, prompt) == {5: 0, 6: 0, 7: 0}
+    states.record(1, 6)
+    states.extend([first := span(4, index=1)])  # the token in flight, not named
+    assert counts(states, first) == {5: 0, 6: 1, 7: 0}
+    states.record(1, 9)
+    states.extend([second := span(5, 9, index=2)])  # read long ago, so it is named
+    assert counts(states, second) == {5: 0, 6: 1, 7: 0, 9: 1}
+
+
+def test_without_a_repetition_penalty_the_prompt_is_not_looked_at() -> None:
+    states = SamplingStates()
+    only_answer = replace(PENALISED, repetition_penalty=1.0)
+    newest = span(0, 1, 2, 3, 3, index=2, sampling=only_answer)
+    states.extend([newest])
+    assert counts(states, newest) == {3: 2}
+
+
+def test_a_sequence_that_starts_again_knows_its_answer_from_its_spans() -> None:
+    states = SamplingStates()
+    states.extend([span(0, 5, 6)])
+    states.record(1, 7)
+    states.release([1])
+    states.record(1, 8)  # was in flight when it was preempted: it will be sampled again
+    states.extend([span(0, 5, 6)])
+    states.extend([newest := span(2, 7, index=1)])
+    assert counts(states, newest) == {5: 0, 6: 0, 7: 1}
+
+
+def test_the_first_span_begins_a_new_history_even_if_the_old_one_was_not_released() -> None:
+    states = SamplingStates()
+    states.extend([span(0, 5, 6)])
+    states.extend([newest := span(0, 9)])
+    assert counts(states, newest) == {9: 0}
+
+
+def test_a_copied_prompt_comes_with_the_first_span() -> None:
+    states = SamplingStates()
+    states.extend([newest := replace(span(3, 8), known_ids=(5, 6, 7))])
+    assert counts(states, newest) == {5: 0, 6: 0, 7: 0, 8: 0}
+
+
+def test_tokens_that_were_never_told_are_an_error() -> None:
+    with pytest.raises(ValueError, match="sequence 1: the tokens before 3 are not known"):
+        SamplingStates().extend([span(3, 8)])
+
+
+def test_only_sequences_that_need_it_have_a_state() -> None:
+    states = SamplingStates()
+    states.extend([span(0, 1), span(0, 1, sampling=PLAIN, id=2), span(0, 1, sampling=GRAMMAR, id=3)])
+    states.record(2, 5)
+    assert len(states) == 2
+    assert states.rows([span(0, 1, sampling=PLAIN, id=2)])[0].state is None
+    states.release([1, 2, 99])
+    assert len(states) == 1
+    states.reset()
+    assert len(states) == 0
+
+
+def test_the_matcher_follows_the_answer_alone() -> None:
+    states = SamplingStates()
+    a, b, c = token_ids("abc")
+    states.extend([newest := span(0, c, c, a, index=1, sampling=GRAMMAR)])
+    [row] = states.rows([newest])
+    assert row.error is None and row.has_mask
+    states.record(1, b)
+    states.extend([newest := span(3, index=2, sampling=GRAMMAR)])
+    assert states.rows([newest])[0].error is None
+    states.record(1, a)
+    states.extend([newest := span(4, index=3, sampling=GRAMMAR)])
+    assert states.rows([newest])[0].error is not None
+
+
+def test_ends_are_banned_before_min_tokens_and_inside_a_thinking_block_under_a_grammar() -> None:
+    states = SamplingStates()
+    early = SamplingParams(min_tokens=2, end_token_ids=(3, 4))
+    thinking = replace(GRAMMAR, thinking=Thinking((5,), (6,), is_open=True), end_token_ids=(3,))
+    spans = [
+        span(0, 1, index=1, sampling=early, id=1),
+        span(0, 1, index=2, sampling=early, id=2),
+        span(0, 1, sampling=thinking, id=3),
+        span(0, 1, 6, index=1, sampling=thinking, id=4),
+    ]
+    states.extend(spans)
+    assert [row.banned_token_ids for row in states.rows(spans)] == [(3, 4), (), (3,), ()]
+
+
+THINKING = Thinking((1,), (2,), is_open=False)
+
+
+@pytest.mark.parametrize(
+    ("params", "plain", "state"),
+    [
+        ({}, True, False),
+        ({"top_p": 0.5, "top_k": 3, "min_p": 0.1, "seed": 9}, True, False),
+        ({"end_token_ids": (1,), "thinking": THINKING}, True, False),
+        ({"temperature": 0.1}, False, False),
+        ({"num_top_logprobs": 0}, False, False),
+        ({"logit_bias": ((1, 1.0),)}, False, False),
+        ({"min_tokens": 1}, False, False),
+        ({"frequency_penalty": -0.1}, False, True),
+        ({"presence_penalty": 0.1}, False, True),
+        ({"repetition_penalty": 0.9}, False, True),
+        ({"grammar": RegexGrammar("a")}, False, True),
+        ({"thinking": replace(THINKING, max_tokens=0)}, False, True),
+    ],
+    ids=str,
+)
+def test_what_is_more_than_the_best_logit(params: dict[str, object], plain: bool, state: bool) -> None:
+    sampling = SamplingParams(**{"temperature": 0.0, **params})  # type: ignore[arg-type]
+    assert is_plain(span(0, 1, sampling=sampling)) is plain
+    assert needs_state(sampling) is state
+
+
+def test_once_an_answer_is_long_enough_its_row_is_plain() -> None:
+    sampling = SamplingParams(temperature=0.0, min_tokens=2, end_token_ids=(1,))
+    assert [is_plain(span(0, 1, index=i, sampling=sampling)) for i in range(4)] == [False, False, True, True]

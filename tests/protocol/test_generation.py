@@ -1,0 +1,75 @@
+from typing import Any
+
+import pytest
+
+from api.errors import InvalidRequestError
+from api.types import SamplingParams
+from tests.protocol.conftest import Convert
+
+
+def test_defaults_change_nothing(convert: Convert) -> None:
+    assert convert(seed=5).sampling == SamplingParams(seed=5)
+
+
+def test_all_of_it(convert: Convert) -> None:
+    request = convert(
+        temperature=0.5,
+        top_p=0.25,
+        top_k=9,
+        min_p=0.1,
+        seed=-5,
+        frequency_penalty=1,
+        presence_penalty=-1,
+        repetition_penalty=1.5,
+        logit_bias={"0": -100, "999": 0.5},
+        logprobs=True,
+        top_logprobs=4,
+        min_tokens=3,
+    )
+    assert request.sampling == SamplingParams(
+        temperature=0.5,
+        top_p=0.25,
+        top_k=9,
+        min_p=0.1,
+        seed=-5,
+        frequency_penalty=1.0,
+        presence_penalty=-1.0,
+        repetition_penalty=1.5,
+        logit_bias=((0, -100.0), (999, 0.5)),
+        num_top_logprobs=4,
+        min_tokens=3,
+    )
+
+
+def test_values_that_are_off(convert: Convert) -> None:
+    assert convert(top_k=-1).sampling.top_k == 0
+    assert convert(logprobs=True).sampling.num_top_logprobs == 0
+
+
+def test_the_smallest_nucleus_is_greedy(convert: Convert) -> None:
+    sampling = convert(top_p=0, temperature=1.5).sampling
+    assert sampling.is_greedy
+    assert sampling.top_p == 1.0
+
+
+def test_a_penalty_of_two_names(convert: Convert) -> None:
+    assert convert(repeat_penalty=1.25).sampling.repetition_penalty == 1.25
+    assert convert(repeat_penalty=1.25, repetition_penalty=1.25).sampling.repetition_penalty == 1.25
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"repeat_penalty": 1.2, "repetition_penalty": 1.3}, "repeat_penalty"),
+        ({"logit_bias": {"1000": 1}}, "logit_bias"),
+        ({"stop_token_ids": [1000]}, "stop_token_ids"),
+        ({"min_tokens": 6, "max_tokens": 5}, "min_tokens"),
+        ({"min_tokens": 6, "max_completion_tokens": 5, "max_tokens": 9}, "min_tokens"),
+    ],
+)
+def test_contradictions_and_ids_beyond_the_vocabulary(
+    convert: Convert, fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        convert(**fields)
+    assert caught.value.param == param

@@ -1,0 +1,89 @@
+"""Several answers to one prompt over tiny random models: copies of KV change no token."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from api.types import SamplingParams
+from tests.engine.factories import GREEDY, Loop, create_sequence, result_key, tiny_slot_classes
+from tests.engine.tiny_models import (
+    FLAT,
+    VOCAB_SIZE,
+    Sizes,
+    build_plain_model,
+    check_greedy,
+    choose,
+    create_mlx_loop,
+    platform,
+    tiny_greedy_answer,
+)
+
+NUM_ANSWER_TOKENS = 30
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _classes_of_8_16_32() -> Iterator[None]:
+    with tiny_slot_classes():
+        yield
+
+
+def create_prompt(num_tokens: int, seed: int) -> list[int]:
+    draw = random.Random(seed)
+    return [draw.randrange(VOCAB_SIZE) for _ in range(num_tokens)]
+
+
+def add_choices(
+    loop: Loop, number: int, prompt: list[int], num_choices: int, sampling: SamplingParams = GREEDY
+) -> None:
+    for index in range(num_choices):
+        sequence_id = number * 100 + index
+        loop.add(
+            create_sequence(
+                sequence_id,
+                max_tokens=NUM_ANSWER_TOKENS,
+                prompt=prompt,
+                sampling=sampling,
+                request_number=number,
+                choice_index=index,
+            )
+        )
+
+
+def num_rows(loop: Loop, sequence_id: int) -> int:
+    """Prompt rows that a sequence had."""
+    spans = [s for plan in loop.plans for s in plan.spans if s.sequence_id == sequence_id]
+    return sum(s.num_tokens for s in spans if s.sample_index == 0)
+
+
+@pytest.mark.parametrize("name", [*FLAT, "deepseek_v3", "qwen3_next"])
+def test_every_choice_is_mlx_lm_own_greedy_answer(name: str) -> None:
+    """Prompts longer than the windows, siblings that come late, another request between them."""
+    chosen, _ = choose(name)
+    loop = create_mlx_loop(chosen, platform(), Sizes(max_batch_size=3))
+    prompts = {1: create_prompt(70, 1), 2: create_prompt(9, 2)}
+    add_choices(loop, 1, prompts[1], 4)
+    add_choices(loop, 2, prompts[2], 2)
+    loop.run()
+    loop.check_idle()
+    for number, num_choices in ((1, 4), (2, 2)):
+        expected = tiny_greedy_answer(name, tuple(prompts[number]), NUM_ANSWER_TOKENS)
+        for index in range(num_choices):
+            answer = loop.results[result_key(f"r{number}", index)].token_ids
+            assert len(answer) == NUM_ANSWER_TOKENS
+            check_greedy(build_plain_model(name), prompts[number], answer, expected)
+    assert num_rows(loop, 101) == (1 if chosen.can_copy else 70)
+
+
+def test_seeded_choices_are_the_same_with_and_without_a_copy() -> None:
+    def run(can_copy: bool) -> list[list[int]]:
+        chosen, _ = choose("llama")
+        loop = create_mlx_loop(chosen, platform(), Sizes())
+        loop.scheduler._can_copy = can_copy
+        add_choices(loop, 1, create_prompt(40, 3), 3, SamplingParams(temperature=1.0, seed=7))
+        loop.run()
+        return [result.token_ids for result in loop.results.values()]
+
+    assert run(True) == run(False)
