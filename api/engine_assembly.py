@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from api.config import EngineConfig, ServerConfig
@@ -29,6 +30,7 @@ Report = Callable[[str], None]
 _MARGIN_SHARE = 0.15
 _SMALLEST_MARGIN_BYTES = 1024**3
 _FALLBACK_VOCAB_SIZE = 256
+_SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,10 @@ def _vocab_size(loaded: LoadedModel) -> int:
 
 
 def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) -> str:
-    arithmetic = (loaded.fingerprint, loaded.weight_bytes, chosen.forward.name, platform.name)
-    return "fp_" + hashlib.sha256(repr(arithmetic).encode()).hexdigest()[:12]
+    libraries = [version(name) for name in ("mlx", "mlx-lm", "numpy")]
+    weights = (loaded.fingerprint, loaded.weight_bytes)
+    arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION)
+    return "fp_" + hashlib.sha256(repr((weights, arithmetic)).encode()).hexdigest()[:12]
 
 
 def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) -> dict[str, Any]:
