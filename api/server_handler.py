@@ -78,10 +78,6 @@ class ServedModel:
     vocab_size: int  # token ids are below this
 
 
-def _not_serving(health: Health) -> NotServingError:
-    return NotServingError(f"The server is not serving ({health.status}): {health.detail}")
-
-
 def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedEngine:
     # Imported here, on the batch thread: whoever imports this module does not import mlx.
     from api.engine_assembly import load_engine
@@ -183,9 +179,9 @@ class ServerHandler:
 
     async def read_aside(self, ask: Callable[[PromptReader], Result]) -> Result:
         """Asks the prompt reader, on its thread and in the requests' order. Raises what ``ask`` raises."""
-        health = self.health
-        if health.status != "ok":
-            raise _not_serving(health)
+        refusal = self._refusal(num_sequences=0)
+        if refusal is not None:
+            raise refusal
         answer: Future[Result] = Future()
         self._requests.put(Aside(ask, answer))
         return await asyncio.wrap_future(answer)
@@ -193,7 +189,7 @@ class ServerHandler:
     def _refusal(self, num_sequences: int) -> ApiError | None:
         health = self.health
         if health.status != "ok":
-            return _not_serving(health)
+            return NotServingError(f"The server is not serving ({health.status}): {health.detail}")
         most = self._config.engine.max_batch_size + self._config.max_queue
         # One request with many choices is taken by an idle server, however many they are.
         if self._channels and self._channels.num_sequences + num_sequences > most:
