@@ -22,6 +22,8 @@ _FIRST_BIT = 28
 _LAST_BIT = 16
 # Weights so close to each other that are told apart; of more, all are kept.
 _NUM_NEAR = 32
+# However small top_p is, the best token, whose weight is 1, is kept.
+_LEAST_MASS = 1e-30
 
 
 def keep_min_p(weights: mx.array, min_ps: Sequence[float]) -> mx.array:
@@ -50,7 +52,7 @@ def keep_top_p(weights: mx.array, top_ps: Sequence[float]) -> mx.array:
         return weights
     part = _take(weights, rows)
     bits = part.view(mx.int32)
-    target = _per_row([top_ps[row] for row in rows]) * row_sums(part)
+    target = mx.maximum(_per_row([top_ps[row] for row in rows]) * row_sums(part), _LEAST_MASS)
     return _replace(weights, rows, _keep_above(_bound(bits, bits, target), bits, bits))
 
 

@@ -10,6 +10,9 @@ from api.schemas.generation import GenerationFields
 from api.server_handler import ServedModel
 from api.types import SamplingParams, Structure, ToolUse
 
+# Less is 0 in float32 sums over a vocabulary.
+_SMALLEST_TOP_P = 1e-6
+
 
 def to_sampling(body: GenerationFields, served: ServedModel) -> SamplingParams:
     """A request without a seed gets a random one, so everything below always has one."""
@@ -29,7 +32,7 @@ def to_sampling(body: GenerationFields, served: ServedModel) -> SamplingParams:
 
 
 def _temperature(body: GenerationFields) -> float:
-    if body.top_p == 0:
+    if body.top_p is not None and body.top_p < _SMALLEST_TOP_P:
         return 0.0  # the smallest nucleus is the likeliest token
     return 1.0 if body.temperature is None else float(body.temperature)
 

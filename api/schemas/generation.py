@@ -29,7 +29,7 @@ Stop = Annotated[
     by_json_type("a string or a list of strings"),
 ]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-RepetitionPenalty = Annotated[float, Field(gt=0, le=100)]
+RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 TokenIdText = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
 PositiveInt = Annotated[int, Field(ge=1)]

@@ -111,6 +111,8 @@ def test_filters_apply_one_after_another(sampler: Sampler) -> None:
     [
         {"top_k": 1},
         {"top_p": 1e-9},
+        {"top_p": 1e-300},
+        {"top_p": 1e-300, "top_k": 5},
         {"min_p": 1.0},
         {"temperature": 1e-6},
         {"temperature": 1e-300},

@@ -47,9 +47,9 @@ def test_values_that_are_off(convert: Convert) -> None:
 
 
 def test_the_smallest_nucleus_is_greedy(convert: Convert) -> None:
-    sampling = convert(top_p=0, temperature=1.5).sampling
-    assert sampling.is_greedy
-    assert sampling.top_p == 1.0
+    for top_p in (0, 1e-300, 1e-46):
+        assert convert(top_p=top_p, temperature=1.5).sampling.is_greedy
+    assert not convert(top_p=0.001).sampling.is_greedy
 
 
 def test_a_penalty_of_two_names(convert: Convert) -> None:

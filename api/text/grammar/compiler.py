@@ -86,8 +86,8 @@ class GrammarCompiler:
         """Returns the grammar of an answer with calls; None where the model is free in how it calls.
 
         Calls are forced in mode "required"; in mode "auto" they must be right once they begin, if one
-        of the functions is strict. Raises InvalidRequestError for a strict function's parameters that
-        cannot be enforced.
+        of the functions is strict. Raises InvalidRequestError for parameters that must be enforced and
+        cannot.
         """
         tools = [tool for tool in tool_use.tools if tool["function"]["name"] in tool_use.callable_names]
         is_forced = tool_use.mode == "required"
@@ -105,7 +105,8 @@ class GrammarCompiler:
 
     def _calls(self, tool_use: ToolUse, markers: CallMarkers, build: Callable[..., str]) -> CompiledGrammar:
         try:
-            schema = call_schema(tool_use.tools, tool_use.callable_names, self._check)
+            is_forced = tool_use.mode == "required"
+            schema = call_schema(tool_use.tools, tool_use.callable_names, self._check, is_forced=is_forced)
             source = build(
                 self.vocabulary, markers, json_term(schema), allows_parallel=tool_use.allows_parallel
             )

@@ -29,19 +29,19 @@ class CallMarkers(Protocol):
 
 
 def call_schema(
-    tools: Sequence[Mapping[str, Any]], callable_names: Sequence[str], check: Check
+    tools: Sequence[Mapping[str, Any]], callable_names: Sequence[str], check: Check, *, is_forced: bool
 ) -> dict[str, Any]:
     """Returns the schema of one call, ``{"name": ..., "arguments": {...}}``, of any of the functions.
 
-    A function without ``parameters`` takes ``{}``. Where they cannot be enforced and the function is
-    not strict, any object will do. Raises InvalidRequestError, which names the strict tool at fault.
+    A function without ``parameters`` takes ``{}``. Where they cannot be enforced, the function is not
+    strict and no call is forced, any object will do. Raises InvalidRequestError, which names the tool.
     """
     options: list[dict[str, Any]] = []
     definitions: Definitions = {}
     for index, tool in enumerate(tools):
         function = tool["function"]
         if function["name"] in callable_names:
-            arguments, more = _arguments(function, index, check)
+            arguments, more = _arguments(function, index, check, is_forced)
             options.append(_call(function["name"], arguments))
             definitions |= more
     return {"anyOf": options, "$defs": definitions}
@@ -56,7 +56,9 @@ def _call(name: str, arguments: Any) -> dict[str, Any]:
     }
 
 
-def _arguments(function: Mapping[str, Any], index: int, check: Check) -> tuple[Any, Definitions]:
+def _arguments(
+    function: Mapping[str, Any], index: int, check: Check, is_forced: bool
+) -> tuple[Any, Definitions]:
     parameters = function.get("parameters")
     if parameters is None:
         return {"type": ["object"], "additionalProperties": False}, {}
@@ -65,7 +67,7 @@ def _arguments(function: Mapping[str, Any], index: int, check: Check) -> tuple[A
         schema = _object_only(schema)
         check({**schema, "$defs": definitions})
     except (SchemaError, GrammarError) as error:
-        if function.get("strict"):
+        if is_forced or function.get("strict"):
             what = f"parameters of function '{function['name']}'"
             raise invalid_request(what, error, f"tools[{index}].function.parameters") from error
         return {"type": ["object"]}, {}

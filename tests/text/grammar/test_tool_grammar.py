@@ -48,6 +48,7 @@ TREE = {
 }
 TOOLS = (WEATHER, NOW, function("tag", TAGS), function("walk", TREE, strict=True))
 NAMES = tuple(tool["function"]["name"] for tool in TOOLS)
+ENFORCEABLE = ("get_weather", "now", "walk")
 
 Mode = Literal["none", "auto", "required"]
 Takes = Callable[[str], bool]
@@ -67,8 +68,9 @@ def open_grammar(compiler: GrammarCompiler) -> Open:
     """Returns what the grammar of some calls takes; special tokens are read as such."""
 
     def open_it(
-        mode: Mode, markers: Markers = TEXT, *, parallel: bool = True, names: tuple[str, ...] = NAMES
+        mode: Mode, markers: Markers = TEXT, *, parallel: bool = True, names: tuple[str, ...] | None = None
     ) -> Takes:
+        names = names or (ENFORCEABLE if mode == "required" else NAMES)
         grammar = compiler.compile_tool_calls(ToolUse(TOOLS, names, mode, parallel), markers)
         assert grammar is not None
         return lambda text: takes(compiler, grammar, text)
@@ -201,8 +203,13 @@ def test_what_a_strict_function_asks_for_in_vain_is_an_error(
     assert caught.value.param == "tools[1].function.parameters"
 
 
-def test_what_another_function_asks_for_in_vain_is_any_object(open_grammar: Open) -> None:
-    accepts = open_grammar("required")
+def test_what_a_forced_call_asks_for_in_vain_is_an_error(compiler: GrammarCompiler) -> None:
+    with pytest.raises(InvalidRequestError, match=r"function 'tag'.*uniqueItems"):
+        compiler.compile_tool_calls(ToolUse(TOOLS, ("now", "tag"), "required"), TEXT)
+
+
+def test_what_a_free_call_asks_for_in_vain_is_any_object(open_grammar: Open) -> None:
+    accepts = open_grammar("auto")
     assert accepts(call("tag", {"tags": [1, 1]}))
     assert not accepts(call("tag", [1]))
 
@@ -216,7 +223,7 @@ def test_parameters_without_a_type_are_objects_still(compiler: GrammarCompiler, 
 
 
 def test_calls_that_are_drawn_are_calls(compiler: GrammarCompiler, sampler: Sampler) -> None:
-    grammar = compiler.compile_tool_calls(ToolUse(TOOLS, NAMES, "required"), TEXT)
+    grammar = compiler.compile_tool_calls(ToolUse(TOOLS, ENFORCEABLE, "required"), TEXT)
     assert grammar is not None
     for _ in range(10):
         text, is_ended = sampler.draw(grammar.new_matcher())
