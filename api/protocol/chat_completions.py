@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-import time
+from dataclasses import replace
 
 from api.errors import InvalidRequestError
 from api.protocol.chat_prompt import to_chat_prompt
 from api.protocol.compatibility import CHAT, CHAT_EXTENSIONS, refuse_fields
-from api.protocol.generation import check_form, one_of_names, stop_token_ids, to_sampling
+from api.protocol.generation import one_of_names, to_request
 from api.protocol.models import check_model_name
 from api.protocol.structures import to_structure
 from api.schemas.chat_completions import ChatCompletionRequest
@@ -31,22 +30,8 @@ def parse_chat_completion(data: object, served: ServedModel, accept_any_model: b
 def to_generation_request(body: ChatCompletionRequest, served: ServedModel) -> GenerationRequest:
     """Raises InvalidRequestError for fields that contradict each other and for unknown token ids."""
     prompt = to_chat_prompt(body.messages, body)
-    structure = to_structure(body)
-    check_form(body, structure, prompt.tool_use)
-    return GenerationRequest(
-        request_id=f"chatcmpl-{secrets.token_hex(16)}",
-        prompt=prompt,
-        sampling=to_sampling(body, served),
-        num_choices=body.n or 1,
-        max_tokens=body.answer_limit,
-        stop=body.stop_strings,
-        stop_token_ids=stop_token_ids(body, served),
-        includes_stop=bool(body.include_stop_str_in_output),
-        ignores_eos=bool(body.ignore_eos),
-        structure=structure,
-        max_thinking_tokens=_thinking_budget(body),
-        arrival_seconds=time.monotonic(),
-    )
+    request = to_request(body, served, "chatcmpl", prompt, to_structure(body))
+    return replace(request, max_thinking_tokens=_thinking_budget(body))
 
 
 def _thinking_budget(body: ChatCompletionRequest) -> int | None:

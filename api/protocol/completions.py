@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-
 from api.errors import InvalidRequestError, UnsupportedFieldError
 from api.protocol.compatibility import COMPLETION_EXTENSIONS, COMPLETIONS, refuse_fields
-from api.protocol.generation import check_form, check_token_ids, stop_token_ids, to_sampling
+from api.protocol.generation import check_token_ids, to_request
 from api.protocol.models import check_model_name
 from api.protocol.structures import to_structure
 from api.schemas.completions import CompletionRequest
@@ -44,18 +41,5 @@ def to_generation_request(body: CompletionRequest, served: ServedModel) -> Gener
     for prompt in body.prompts:
         if not isinstance(prompt, str):
             check_token_ids(prompt, served.vocab_size, "prompt")
-    structure = to_structure(body)
-    check_form(body, structure)
-    return GenerationRequest(
-        request_id=f"cmpl-{secrets.token_hex(16)}",
-        prompt=TextPrompts(body.prompts, echo=bool(body.echo)),
-        sampling=to_sampling(body, served),
-        num_choices=body.n or 1,
-        max_tokens=body.answer_limit,
-        stop=body.stop_strings,
-        stop_token_ids=stop_token_ids(body, served),
-        includes_stop=bool(body.include_stop_str_in_output),
-        ignores_eos=bool(body.ignore_eos),
-        structure=structure,
-        arrival_seconds=time.monotonic(),
-    )
+    prompts = TextPrompts(body.prompts, echo=bool(body.echo))
+    return to_request(body, served, "cmpl", prompts, to_structure(body))

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 
 from api.errors import InvalidRequestError
 from api.schemas.generation import GenerationFields
 from api.server_handler import ServedModel
-from api.types import SamplingParams, Structure, ToolUse
+from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, TextPrompts, ToolUse
 
 # Less is 0 in float32 sums over a vocabulary.
 _SMALLEST_TOP_P = 1e-6
+
+
+def to_request(
+    body: GenerationFields,
+    served: ServedModel,
+    id_prefix: str,
+    prompt: ChatPrompt | TextPrompts,
+    structure: Structure | None,
+) -> GenerationRequest:
+    """Raises InvalidRequestError for fields that contradict each other and for unknown token ids."""
+    check_form(body, structure, prompt.tool_use if isinstance(prompt, ChatPrompt) else None)
+    return GenerationRequest(
+        request_id=f"{id_prefix}-{secrets.token_hex(16)}",
+        prompt=prompt,
+        sampling=to_sampling(body, served),
+        num_choices=body.n or 1,
+        max_tokens=body.answer_limit,
+        stop=body.stop_strings,
+        stop_token_ids=stop_token_ids(body, served),
+        includes_stop=bool(body.include_stop_str_in_output),
+        ignores_eos=bool(body.ignore_eos),
+        structure=structure,
+        arrival_seconds=time.monotonic(),
+    )
 
 
 def to_sampling(body: GenerationFields, served: ServedModel) -> SamplingParams:
