@@ -51,6 +51,7 @@ class BatchGenerator:
         self._states.release(plan.released)
         sampled = self._read()
         self.read_seconds = time.monotonic()
+        self._forward.settle()
         self._in_flight = self._dispatch(logits, plan.spans) if plan.spans else None
         if not plan.spans and not any(count for _, count in plan.num_slots):
             self._release_memory()

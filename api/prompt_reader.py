@@ -159,6 +159,9 @@ class PromptReader:
             arrival_seconds=request.arrival_seconds,
             choice_index=choice_index,
             prompt_index=prompt_index,
+            priority=request.priority,
+            client_id=request.client_id,
+            cache_salt=request.cache_salt,
         )
 
     def _sampling(

@@ -133,6 +133,9 @@ class GenerationRequest:
     structure: Structure | None = None
     max_thinking_tokens: int | None = None
     arrival_seconds: float = 0.0  # time.monotonic() at submit
+    priority: int = 0  # lower goes first
+    client_id: str = ""  # whose fair share of the server this counts against
+    cache_salt: str = ""  # prompts share what is cached only with prompts of the same salt
 
     @property
     def num_sequences(self) -> int:
@@ -167,7 +170,7 @@ class Span:
     slot: Slot
     start: int  # position of the first token, equal to the tokens computed so far
     token_ids: tuple[int, ...]  # () when the one token is still in flight: the previous step's sample
-    samples: bool  # True when the last row's logits give the sequence's next token
+    num_samples: int  # 1 when the last row's logits give the next token; more where proposals are verified
     sample_index: int  # how many tokens were sampled before this one: the counter of the seeded stream
     sampling: SamplingParams
     known_ids: tuple[int, ...] = ()  # all tokens before ``start``, where the sequence was copied up to there
@@ -175,6 +178,11 @@ class Span:
     @property
     def num_tokens(self) -> int:
         return len(self.token_ids) or 1
+
+    @property
+    def samples(self) -> bool:
+        """Whether the last ``num_samples`` rows' logits are needed."""
+        return self.num_samples > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +195,39 @@ class SlotMove:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockSave:
+    """Keep tokens ``start .. start + num_tokens - 1`` of a slot, which steps before have written."""
+
+    block_id: int
+    slot: Slot
+    start: int
+    num_tokens: int
+    with_state: bool = False  # and the recurrent state, which is the one after the block's last token
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLoad:
+    """Copy kept blocks, one behind another, to the front of a slot, and the state kept with the last one."""
+
+    block_ids: tuple[int, ...]
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
 class StepPlan:
     """What one forward pass computes. Numbers and ids only, so it can be logged and replayed.
 
-    Applied in the order of the fields: forget what was released, set the number of slots of each
-    class, move, then run the spans (single-token spans first).
+    Applied in the order of the fields: forget what was released, drop blocks, save blocks, set the number
+    of slots of each class, move, load blocks, then run the spans (single-token spans first).
     """
 
-    spans: tuple[Span, ...] = ()
     released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
+    dropped_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
+    saves: tuple[BlockSave, ...] = ()
     num_slots: tuple[tuple[int, int], ...] = ()  # (class capacity, slots its arrays must have)
     moves: tuple[SlotMove, ...] = ()
+    loads: tuple[BlockLoad, ...] = ()
+    spans: tuple[Span, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -218,7 +248,7 @@ class SampledLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class SampledToken:
-    """One token as the generator read it."""
+    """One token as the generator read it; those of one sequence come in their order."""
 
     sequence_id: int
     token_id: int
@@ -241,10 +271,23 @@ class StepOutput:
     error: ApiError | None = None
     choice_index: int = 0
     logprobs: SampledLogprobs | None = None
+    num_cached_tokens: int = 0  # of the prompt: what the prefix cache had when it was first read
 
     @property
     def is_last(self) -> bool:
         return self.finish_reason is not None or self.error is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixCacheStats:
+    """Counts since the start, and what is kept now. ``num_hit_tokens`` of ``num_asked_tokens`` were there."""
+
+    num_asked_tokens: int = 0  # prompt tokens looked up, each prompt once
+    num_hit_tokens: int = 0
+    num_blocks: int = 0
+    num_evicted_blocks: int = 0
+    used_bytes: int = 0
+    limit_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +300,4 @@ class SchedulerStats:
     kv_reserved_bytes: int = 0
     kv_budget_bytes: int = 0
     num_preemptions: int = 0
+    prefix_cache: PrefixCacheStats = field(default_factory=PrefixCacheStats)

@@ -131,6 +131,8 @@ class Flaky:
             raise StepFailed
         return logits
 
+    def settle(self) -> None: ...
+
     def state(self) -> list[mx.array]:
         return self._forward.state()
 
@@ -182,6 +184,8 @@ class Counting:
             return mx.zeros((0, 1))
         return (mx.arange(50)[None] == token_ids[mx.array(rows)][:, None] + 1).astype(mx.float32)
 
+    def settle(self) -> None: ...
+
     def state(self) -> list[mx.array]:
         return []
 
@@ -189,8 +193,8 @@ class Counting:
         self.num_resets += 1
 
 
-def span(sequence_id: int, *token_ids: int, samples: bool = True) -> Span:
-    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, samples, 0, GREEDY)
+def span(sequence_id: int, *token_ids: int, num_samples: int = 1) -> Span:
+    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, 0, GREEDY)
 
 
 @pytest.fixture
@@ -202,7 +206,7 @@ def counting() -> tuple[BatchGenerator, Counting]:
 def test_a_step_returns_what_the_one_before_sampled(counting: tuple[BatchGenerator, Counting]) -> None:
     generator, _ = counting
     assert generator.step(StepPlan(spans=(span(1, 5), span(2, 7, 8)))) == []
-    read = generator.step(StepPlan(spans=(span(3, 1, samples=False), span(4, 20, 21))))
+    read = generator.step(StepPlan(spans=(span(3, 1, num_samples=0), span(4, 20, 21))))
     assert read == [SampledToken(1, 6), SampledToken(2, 9)]
     assert generator.step(StepPlan()) == [SampledToken(4, 22)]
     assert generator.step(StepPlan()) == []
@@ -224,7 +228,7 @@ def test_tokens_in_flight_feed_the_next_step(counting: tuple[BatchGenerator, Cou
 
 def test_a_step_that_samples_nothing_is_read_as_nothing(counting: tuple[BatchGenerator, Counting]) -> None:
     generator, _ = counting
-    generator.step(StepPlan(spans=(span(1, 5, 6, samples=False),)))
+    generator.step(StepPlan(spans=(span(1, 5, 6, num_samples=0),)))
     assert generator.step(StepPlan()) == []
 
 
@@ -250,6 +254,8 @@ class UniformForward:
 
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         return mx.zeros((sum(span.samples for span in plan.spans), VOCAB_SIZE))
+
+    def settle(self) -> None: ...
 
     def state(self) -> list[mx.array]:
         return []

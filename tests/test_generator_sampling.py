@@ -149,6 +149,8 @@ class FailingForward:
             raise StepFailed
         return logits
 
+    def settle(self) -> None: ...
+
     def state(self) -> list[mx.array]:
         return self._forward.state()
 
@@ -199,7 +201,7 @@ def test_a_step_reports_the_logprobs_of_the_rows_that_ask() -> None:
         Span(i, Slot(128, i), 0, tuple(prompt), True, 0, samplings[i])
         for i, prompt in sorted(prompts.items(), key=lambda pair: len(pair[1]) > 1)
     )
-    generator.step(StepPlan(spans, num_slots=((128, 4),)))
+    generator.step(StepPlan(spans=spans, num_slots=((128, 4),)))
     sampled = {token.sequence_id: token for token in generator.step(StepPlan(num_slots=((128, 4),)))}
     assert sampled[2].logprobs is None
     for i in (1, 3):
@@ -223,6 +225,8 @@ class UniformForward:
         self.num_calls += 1
         return mx.zeros((sum(span.samples for span in plan.spans), 120))
 
+    def settle(self) -> None: ...
+
     def state(self) -> list[mx.array]:
         return []
 
@@ -234,10 +238,10 @@ def test_a_token_of_a_sequence_that_was_released_meanwhile_is_ignored() -> None:
     generator = BatchGenerator(UniformForward(), Sampler(platform()))
     sampling = replace(GREEDY, grammar=RegexGrammar("[b-d]x"))
     span = Span(1, Slot(8, 0), 0, (5, 6), True, 0, sampling)
-    generator.step(StepPlan((span,)))
+    generator.step(StepPlan(spans=(span,)))
     assert generator.step(StepPlan(released=(1,))) == [SampledToken(1, token_ids("b")[0])]
-    generator.step(StepPlan((span,)))
-    assert generator.step(StepPlan((replace(span, start=2, token_ids=(), sample_index=1),))) == [
+    generator.step(StepPlan(spans=(span,)))
+    assert generator.step(StepPlan(spans=(replace(span, start=2, token_ids=(), sample_index=1),))) == [
         SampledToken(1, token_ids("b")[0])
     ]
     assert generator.step(StepPlan()) == [SampledToken(1, token_ids("x")[0])]
@@ -247,22 +251,22 @@ def test_a_token_of_a_sequence_that_was_released_meanwhile_is_ignored() -> None:
 def test_what_is_forgotten_has_to_be_told_again(forget: str) -> None:
     generator = BatchGenerator(UniformForward(), Sampler(platform()))
     span = Span(1, Slot(8, 0), 0, (5, 0, 1), True, 0, replace(GREEDY, frequency_penalty=1.0))
-    generator.step(StepPlan((span,)))
+    generator.step(StepPlan(spans=(span,)))
     if forget == "release":
         generator.step(StepPlan(released=(1,)))
     else:
         generator.reset()
     with pytest.raises(ValueError, match="not known"):
-        generator.step(StepPlan((replace(span, start=3, token_ids=(4,), sample_index=1),)))
+        generator.step(StepPlan(spans=(replace(span, start=3, token_ids=(4,), sample_index=1),)))
 
 
 def test_a_reset_forgets_histories() -> None:
     generator = BatchGenerator(UniformForward(), Sampler(platform()))
     sampling = replace(GREEDY, frequency_penalty=1.0)
     span = Span(1, Slot(8, 0), 0, (5, 0, 1), True, 2, sampling)
-    generator.step(StepPlan((span,)))
+    generator.step(StepPlan(spans=(span,)))
     generator.reset()
-    generator.step(StepPlan((replace(span, token_ids=(5, 0), sample_index=1),)))
+    generator.step(StepPlan(spans=(replace(span, token_ids=(5, 0), sample_index=1),)))
     assert generator.step(StepPlan()) == [SampledToken(1, 1)]
 
 
@@ -271,7 +275,7 @@ def test_a_grammar_that_fails_is_that_rows_error_and_the_step_goes_on() -> None:
     sampling = replace(GREEDY, grammar=RegexGrammar("[b-d]x"))
     broken = Span(1, Slot(8, 0), 0, (5, *token_ids("?")), True, 1, sampling)
     good = Span(2, Slot(8, 1), 0, (5, *token_ids("c")), True, 1, sampling)
-    generator.step(StepPlan((broken, good)))
+    generator.step(StepPlan(spans=(broken, good)))
     first, second = generator.step(StepPlan())
     assert first.sequence_id == 1 and isinstance(first.error, ServerSideError)
     assert second == SampledToken(2, token_ids("x")[0])

@@ -89,7 +89,12 @@ class Scheduler:
         spans = make_spans(chosen)
         if not self._running and not self._waiting:
             self._slots.shrink()
-        plan = StepPlan(spans, tuple(self._released), self._slots.num_slots, tuple(self._moves))
+        plan = StepPlan(
+            released=tuple(self._released),
+            num_slots=self._slots.num_slots,
+            moves=tuple(self._moves),
+            spans=spans,
+        )
         self._released.clear()
         self._moves.clear()
         self._has_newest_in_flight = bool(spans)

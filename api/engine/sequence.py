@@ -28,9 +28,13 @@ class Sequence:
     choice_index: int = 0
     # Which of the request's prompts this is: sequences of one request and prompt may share what was read.
     prompt_index: int = 0
+    priority: int = 0  # lower goes first
+    client_id: str = ""
+    cache_salt: str = ""
 
     num_computed: int = 0  # tokens whose KV is written, or will be by the steps dispatched so far
-    num_copied: int = 0  # of these, tokens whose KV came from a sibling
+    num_copied: int = 0  # of these, tokens whose KV came from a sibling or the prefix cache
+    num_cached_tokens: int = 0  # prompt tokens that the prefix cache had at the first admission
     num_in_flight: int = 0  # 1 while a dispatched step samples this sequence's next token
     slot: Slot | None = None
     is_suspect: bool = False  # was in a step that raised: runs alone until it gets a token

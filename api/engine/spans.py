@@ -26,7 +26,7 @@ def _span(sequence: Sequence, num_rows: int) -> Span:
         slot=sequence.slot,
         start=start,
         token_ids=tuple(sequence.token_ids[start : start + num_rows]),
-        samples=start + num_rows == sequence.num_known,
+        num_samples=int(start + num_rows == sequence.num_known),
         sample_index=sequence.num_sampled,
         sampling=sequence.sampling,
         known_ids=tuple(sequence.token_ids[:start]) if is_first_after_copy else (),

@@ -141,10 +141,13 @@ class FlatForward:
         ]
 
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        self._store.apply(plan.num_slots, plan.moves)
+        self._store.apply(plan)
         if not plan.spans:
             return mx.zeros((0, 1))
         return self._forward(make_layout(plan, self._row_multiple), token_ids)
+
+    def settle(self) -> None:
+        self._store.settle()
 
     def state(self) -> list[mx.array]:
         return self._store.arrays()

@@ -20,6 +20,9 @@ class Forward(Protocol):
         Returns logits ``[spans that sample, vocabulary]`` in span order. Mutates the state.
         """
 
+    def settle(self) -> None:
+        """Computes the copies that the last plan saved; before anything it writes is dispatched."""
+
     def state(self) -> list[mx.array]:
         """The arrays that must be evaluated with the step."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import mlx.core as mx
 
-from api.types import Slot, SlotMove
+from api.types import Slot, SlotMove, StepPlan
 
 
 class LayerKV:
@@ -85,24 +85,28 @@ class KVStore:
         self.layers = [LayerKV(longest_ring) for longest_ring in longest_rings]
         self.num_slots: dict[int, int] = {}
 
-    def apply(self, num_slots: Iterable[tuple[int, int]], moves: Iterable[SlotMove]) -> None:
+    def settle(self) -> None:
+        """Computes what the last plan saved."""
+
+    def apply(self, plan: StepPlan) -> None:
         """Brings the classes to their sizes and copies the sequences that move.
 
         Classes shrink last: a move may read from a slot that is given up in the same step.
         """
-        wanted = dict(num_slots)
+        wanted = dict(plan.num_slots)
         for capacity, count in wanted.items():
             self._resize(capacity, max(count, self.num_slots.get(capacity, 0)))
-        self._move(list(moves))
+        self._move(plan.moves)
         for capacity, count in wanted.items():
             self._resize(capacity, count)
 
-    def _move(self, moves: list[SlotMove]) -> None:
+    def _move(self, moves: Iterable[SlotMove]) -> None:
         """Copies sequences. A ring that wraps is as long in both classes.
 
         All is read and computed before the first write: a read that is pending forbids that the write
         is done in place, and would copy the whole class.
         """
+        moves = list(moves)
         read = {
             (move.source, move.num_tokens, index): layer.read(move.source, move.num_tokens)
             for move in moves

@@ -39,6 +39,9 @@ class PaddedForward:
         wanted = [logits[span.sequence_id] for span in plan.spans if span.samples]
         return mx.concatenate(wanted) if wanted else mx.zeros((0, 1))
 
+    def settle(self) -> None:
+        """Nothing is saved: its state does not lie in slots."""
+
     def state(self) -> list[mx.array]:
         caches = [c for caches in self._alone.values() for c in caches] + self._batch
         leaves = tree_flatten([cache.state for cache in caches])
@@ -58,9 +61,7 @@ class PaddedForward:
         logits: mx.array = self._model(token_ids[None, row : row + span.num_tokens], cache=caches)
         return logits[:, -1]
 
-    def _run_batch(
-        self, spans: list[Span], rows: dict[int, int], token_ids: mx.array
-    ) -> dict[int, mx.array]:
+    def _run_batch(self, spans: list[Span], rows: dict[int, int], token_ids: mx.array) -> dict[int, mx.array]:
         """One forward ``[rows, 1]``; logits ``[1, vocabulary]`` of each sequence."""
         ids = [span.sequence_id for span in spans]
         self._split([i for i in self._batch_ids if i not in set(ids)])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from api.engine.forward.kv_store import KVStore
-from api.types import Slot, SlotMove
+from api.types import Slot, SlotMove, StepPlan
 
 HEADS, DIM = 2, 4
 
@@ -31,6 +31,10 @@ def content(store: KVStore, slot: Slot, layer: int = 0) -> list[float]:
     return [float(x) for x in np.array(keys[0, :, 0])]
 
 
+def plan(num_slots: list[tuple[int, int]], moves: list[SlotMove]) -> StepPlan:
+    return StepPlan(num_slots=tuple(num_slots), moves=tuple(moves))
+
+
 def expected(positions: range, mark: int) -> list[float]:
     return [1000.0 * mark + p for p in positions]
 
@@ -39,50 +43,50 @@ def expected(positions: range, mark: int) -> list[float]:
 def store() -> KVStore:
     """Two layers, class 8 with three slots that hold 5, 6 and 7 tokens."""
     store = KVStore([None, None])
-    store.apply([(8, 3), (16, 0)], [])
+    store.apply(plan([(8, 3), (16, 0)], []))
     for index in range(3):
         write(store, Slot(8, index), range(5 + index), mark=index + 1)
     return store
 
 
 def test_growing_keeps_the_contents(store: KVStore) -> None:
-    store.apply([(8, 5), (16, 1)], [])
+    store.apply(plan([(8, 5), (16, 1)], []))
     assert store.layers[0].keys[8].shape == (5, HEADS, 8, DIM)
     for index in range(3):
         assert content(store, Slot(8, index), 1)[: 5 + index] == expected(range(5 + index), index + 1)
 
 
 def test_shrinking_keeps_the_slots_that_stay(store: KVStore) -> None:
-    store.apply([(8, 2), (16, 0)], [])
+    store.apply(plan([(8, 2), (16, 0)], []))
     assert [array.shape[0] for array in store.arrays()] == [2] * 4
     assert content(store, Slot(8, 1))[:6] == expected(range(6), 2)
 
 
 def test_an_empty_class_has_no_arrays_and_can_come_back(store: KVStore) -> None:
-    store.apply([(8, 0), (16, 0)], [])
+    store.apply(plan([(8, 0), (16, 0)], []))
     assert store.arrays() == []
-    store.apply([(8, 1), (16, 0)], [])
+    store.apply(plan([(8, 1), (16, 0)], []))
     write(store, Slot(8, 0), range(4), mark=9)
     assert content(store, Slot(8, 0))[:4] == expected(range(4), 9)
 
 
 def test_a_move_copies_to_the_larger_class(store: KVStore) -> None:
-    store.apply([(8, 3), (16, 2)], [SlotMove(Slot(8, 2), Slot(16, 1), 7)])
+    store.apply(plan([(8, 3), (16, 2)], [SlotMove(Slot(8, 2), Slot(16, 1), 7)]))
     for layer in (0, 1):
         assert content(store, Slot(16, 1), layer)[:7] == expected(range(7), 3)
         assert content(store, Slot(8, 0), layer)[:5] == expected(range(5), 1)
 
 
 def test_a_slot_that_is_given_up_in_the_same_step_can_still_be_moved_from(store: KVStore) -> None:
-    store.apply([(8, 0), (16, 1)], [SlotMove(Slot(8, 2), Slot(16, 0), 7)])
+    store.apply(plan([(8, 0), (16, 1)], [SlotMove(Slot(8, 2), Slot(16, 0), 7)]))
     assert content(store, Slot(16, 0))[:7] == expected(range(7), 3)
     assert store.num_slots == {8: 0, 16: 1}
 
 
 def test_moves_happen_in_their_order(store: KVStore) -> None:
-    store.apply([(8, 3), (16, 1), (32, 1)], [SlotMove(Slot(8, 0), Slot(16, 0), 5)])
+    store.apply(plan([(8, 3), (16, 1), (32, 1)], [SlotMove(Slot(8, 0), Slot(16, 0), 5)]))
     chain = [SlotMove(Slot(16, 0), Slot(32, 0), 5), SlotMove(Slot(8, 1), Slot(16, 0), 6)]
-    store.apply([(8, 3), (16, 1), (32, 1)], chain)
+    store.apply(plan([(8, 3), (16, 1), (32, 1)], chain))
     assert content(store, Slot(32, 0))[:5] == expected(range(5), 1)
     assert content(store, Slot(16, 0))[:6] == expected(range(6), 2)
 
@@ -108,7 +112,7 @@ def ring_content(newest: int, ring: int, mark: int) -> list[float]:
 
 def test_a_windowed_layer_keeps_only_its_ring() -> None:
     store = KVStore([None, 6])
-    store.apply([(16, 1)], [])
+    store.apply(plan([(16, 1)], []))
     for start in range(0, 15, 4):
         write(store, Slot(16, 0), range(start, min(start + 4, 15)), mark=1)
     assert content(store, Slot(16, 0), 0)[:15] == expected(range(15), 1)
@@ -121,10 +125,10 @@ def test_a_windowed_layer_keeps_only_its_ring() -> None:
 @pytest.mark.parametrize("num_tokens", [5, 8])
 def test_a_move_keeps_a_ring_that_wrapped_and_one_that_did_not(num_tokens: int) -> None:
     store = KVStore([12, 6])
-    store.apply([(8, 1), (32, 0)], [])
+    store.apply(plan([(8, 1), (32, 0)], []))
     for start in range(0, num_tokens, 2):
         write(store, Slot(8, 0), range(start, min(start + 2, num_tokens)), mark=1)
-    store.apply([(8, 0), (32, 1)], [SlotMove(Slot(8, 0), Slot(32, 0), num_tokens)])
+    store.apply(plan([(8, 0), (32, 1)], [SlotMove(Slot(8, 0), Slot(32, 0), num_tokens)]))
     assert content(store, Slot(32, 0), 0)[:num_tokens] == expected(range(num_tokens), 1)
     write(store, Slot(32, 0), range(num_tokens, 9), mark=1)
     assert content(store, Slot(32, 0), 0)[:9] == expected(range(9), 1)

@@ -11,8 +11,8 @@ from api.types import SamplingParams, Slot, Span, StepPlan
 GREEDY = SamplingParams(temperature=0.0)
 
 
-def span(slot: Slot, start: int, num_tokens: int = 1, samples: bool = True) -> Span:
-    return Span(slot.index, slot, start, (1,) * num_tokens, samples, 0, GREEDY)
+def span(slot: Slot, start: int, num_tokens: int = 1, num_samples: int = 1) -> Span:
+    return Span(slot.index, slot, start, (1,) * num_tokens, num_samples, 0, GREEDY)
 
 
 def holds(index: int, last: int, ring: int) -> int | None:
@@ -27,8 +27,8 @@ def sees(row: int, position: int | None, window: int | None) -> bool:
 def test_rows_positions_and_selected_rows_follow_the_spans() -> None:
     spans = (
         span(Slot(64, 0), 9),
-        span(Slot(64, 2), 4, samples=False),
-        span(Slot(64, 1), 10, 3, samples=False),
+        span(Slot(64, 2), 4, num_samples=0),
+        span(Slot(64, 1), 10, 3, num_samples=0),
         span(Slot(256, 0), 0, 2),
     )
     layout = make_layout(StepPlan(spans=spans))
