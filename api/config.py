@@ -11,6 +11,7 @@ from typing import Literal, get_args
 CpuWeights = Literal["auto", "keep"]
 ForwardChoice = Literal["auto", "flat", "padded"]
 LogFormat = Literal["text", "json"]
+Switch = Literal["on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class EngineConfig:
     step_stall_ms: float = 130.0  # how much longer than plain decode a step may take to read prompts
     max_step_tokens: int | None = None  # upper bound of rows in one forward; None: by device
     kv_memory_bytes: int | None = None  # None: from the device's limit less weights and a margin
+    prefix_cache: Switch = "on"
+    prefix_cache_bytes: int | None = None  # of kv_memory_bytes, at most; None: half of it
     cpu_weights: CpuWeights = "auto"  # auto: float32 on a CPU backend where they fit
     forward: ForwardChoice = "auto"  # auto: decided by the self-check at load
     trust_remote_code: bool = False
@@ -63,6 +66,8 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
         step_stall_ms=args.step_stall_ms,
         max_step_tokens=args.max_step_tokens,
         kv_memory_bytes=args.kv_memory,
+        prefix_cache=args.prefix_cache,
+        prefix_cache_bytes=args.prefix_cache_memory,
         cpu_weights=args.cpu_weights,
         forward=args.forward,
         trust_remote_code=args.trust_remote_code,
@@ -193,6 +198,18 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         type=parse_size,
         help="memory for the chats' keys and values, as 24MB, 8GB, 1.5GiB (default: what is free)",
+    )
+    group.add_argument(
+        "--prefix-cache",
+        choices=get_args(Switch),
+        default=defaults.prefix_cache,
+        help="keep what was read of prompts for later ones that begin alike (%(default)s)",
+    )
+    group.add_argument(
+        "--prefix-cache-memory",
+        metavar="SIZE",
+        type=parse_size,
+        help="most of --kv-memory that kept prompts may take (default: half of it)",
     )
 
 

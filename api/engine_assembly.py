@@ -9,15 +9,19 @@ from importlib.metadata import version
 from typing import Any
 
 from api.config import EngineConfig, ServerConfig
+from api.engine.block_cache import BlockCache, BlockSizes
 from api.engine.forward.choose import ChosenForward, choose_forward
+from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
 from api.engine.model_loader.load import LoadedModel, load_model
 from api.engine.model_loader.locate import locate_model
 from api.engine.model_loader.memory import free_bytes, gigabytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
+from api.engine.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
+from api.engine.sequence_memory import SequenceMemory
 from api.engine.step_budget import StepBudget
 from api.errors import StartupError
 from api.generator import BatchGenerator
@@ -30,6 +34,7 @@ Report = Callable[[str], None]
 _MARGIN_SHARE = 0.15
 _SMALLEST_MARGIN_BYTES = 1024**3
 _FALLBACK_VOCAB_SIZE = 256
+_BLOCK_TOKENS = 32  # of the prefix cache
 _SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
 
 
@@ -66,9 +71,13 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     chosen = choose_forward(
         loaded.model, platform, _vocab_size(loaded), budget.max_step_tokens, config.engine.forward, report
     )
-    slots = _slot_pool(config, loaded, chosen, report)
+    free_bytes = _free_budget_bytes(config.workers, loaded.weight_bytes)
+    memory = KVMemory(config.engine.kv_memory_bytes or free_bytes)
+    slots = _slot_pool(memory, loaded, chosen, report)
+    prefixes = build_prefix_cache(config.engine, memory, chosen, report)
+    sequence_memory = SequenceMemory(slots, prefixes, can_copy=chosen.can_copy)
     return LoadedEngine(
-        scheduler=Scheduler(slots, budget, config.engine.max_batch_size, can_copy=chosen.can_copy),
+        scheduler=Scheduler(sequence_memory, budget, config.engine.max_batch_size),
         generator=BatchGenerator(chosen.forward, Sampler(platform), platform.release_memory),
         prompt_reader=PromptReader(
             tokenizer,
@@ -93,21 +102,29 @@ def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
     )
 
 
-def _slot_pool(config: ServerConfig, loaded: LoadedModel, chosen: ChosenForward, report: Report) -> SlotPool:
-    budget_bytes = config.engine.kv_memory_bytes or _free_budget_bytes(config.workers, loaded.weight_bytes)
+def _slot_pool(memory: KVMemory, loaded: LoadedModel, chosen: ChosenForward, report: Report) -> SlotPool:
     try:
-        slots = SlotPool(
-            context_length=loaded.context_length,
-            slot_bytes=chosen.slot_bytes,
-            budget_bytes=budget_bytes,
-        )
+        slots = SlotPool(memory, context_length=loaded.context_length, slot_bytes=chosen.slot_bytes)
     except ValueError as error:
         raise StartupError(f"too little memory for the KV of even one token: {error}") from error
     report(
-        f"KV memory: up to {gigabytes(budget_bytes)}, {chosen.slot_bytes(1):,} bytes a token; "
+        f"KV memory: up to {gigabytes(memory.budget_bytes)}, {chosen.slot_bytes(1):,} bytes a token; "
         f"context {loaded.context_length:,} tokens"
     )
     return slots
+
+
+def build_prefix_cache(
+    config: EngineConfig, memory: KVMemory, chosen: ChosenForward, report: Report
+) -> PrefixCache:
+    """The cache that the forward and ``config`` allow; its blocks come out of ``memory``."""
+    if config.prefix_cache == "off" or not chosen.can_copy:
+        report("Prefix cache: off" if config.prefix_cache == "off" else "Prefix cache: off for this forward")
+        return NoPrefixCache()
+    limit_bytes = min(config.prefix_cache_bytes or memory.budget_bytes // 2, memory.budget_bytes)
+    report(f"Prefix cache: up to {gigabytes(limit_bytes)} of it, in blocks of {_BLOCK_TOKENS} tokens")
+    sizes = BlockSizes(_BLOCK_TOKENS, kv_bytes=_BLOCK_TOKENS * chosen.slot_bytes(1))
+    return BlockCache(memory, sizes, limit_bytes)
 
 
 def _free_budget_bytes(num_workers: int, weight_bytes: int) -> int:

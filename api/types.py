@@ -218,15 +218,15 @@ class StepPlan:
     """What one forward pass computes. Numbers and ids only, so it can be logged and replayed.
 
     Applied in the order of the fields: forget what was released, drop blocks, save blocks, set the number
-    of slots of each class, move, load blocks, then run the spans (single-token spans first).
+    of slots of each class, load blocks, move, then run the spans (single-token spans first).
     """
 
     released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
     dropped_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
     saves: tuple[BlockSave, ...] = ()
     num_slots: tuple[tuple[int, int], ...] = ()  # (class capacity, slots its arrays must have)
-    moves: tuple[SlotMove, ...] = ()
     loads: tuple[BlockLoad, ...] = ()
+    moves: tuple[SlotMove, ...] = ()  # a source may be a load's slot
     spans: tuple[Span, ...] = ()
 
     @property

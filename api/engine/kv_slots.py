@@ -7,21 +7,25 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from api.engine.kv_memory import KVMemory
 from api.types import Slot
 
 _SMALLEST_CAPACITY = 256
-_GROWTH = 4  # each class holds this many times the tokens of the one below
 _MAX_GROWTH_BYTES = 256 * 1024**2  # a class doubles its slots, but takes no more than this ahead of need
 
 
 def length_classes(max_tokens: int) -> tuple[int, ...]:
-    """Capacities 256, 1 k, 4 k, ... and ``max_tokens`` itself as the last."""
+    """Capacities 256, 384, 512, 768, 1 k, ... and ``max_tokens`` itself as the last.
+
+    Two for each doubling: a slot is at most a third empty once its sequence has outgrown the class below,
+    and the rows of a class, which attend over the longest of them, are of similar length.
+    """
     capacities = []
     capacity = _SMALLEST_CAPACITY
     while capacity < max_tokens:
-        capacities.append(capacity)
-        capacity *= _GROWTH
-    return (*capacities, max_tokens)
+        capacities += [capacity, capacity * 3 // 2]
+        capacity *= 2
+    return (*(c for c in capacities if c < max_tokens), max_tokens)
 
 
 @dataclass(slots=True)
@@ -52,23 +56,27 @@ class _SlotClass:
 
 
 class SlotPool:
-    """Slots of all length classes under one byte budget.
+    """Slots of all length classes, out of one account of bytes.
 
     Classes grow by whole slots on demand (doubling where that is cheap) and give up free slots
     when another class needs the bytes or when ``shrink`` is called.
     """
 
-    def __init__(self, *, context_length: int, slot_bytes: Callable[[int], int], budget_bytes: int) -> None:
+    def __init__(self, memory: KVMemory, *, context_length: int, slot_bytes: Callable[[int], int]) -> None:
         """``slot_bytes``: capacity in tokens -> bytes of a slot. Raises ValueError if not one token fits."""
-        self.budget_bytes = budget_bytes
+        self._memory = memory
         self._slot_bytes_of = slot_bytes
         self.max_sequence_tokens = bisect.bisect_right(
-            range(1, context_length + 1), budget_bytes, key=slot_bytes
+            range(1, context_length + 1), memory.budget_bytes, key=slot_bytes
         )
         if self.max_sequence_tokens < 1:
-            raise ValueError(f"{budget_bytes} bytes hold no token of {slot_bytes(1)} bytes")
+            raise ValueError(f"{memory.budget_bytes} bytes hold no token of {slot_bytes(1)} bytes")
         self._classes = [_SlotClass(capacity) for capacity in length_classes(self.max_sequence_tokens)]
         self._capacities = [c.capacity for c in self._classes]
+
+    @property
+    def budget_bytes(self) -> int:
+        return self._memory.budget_bytes
 
     @property
     def reserved_bytes(self) -> int:
@@ -107,13 +115,14 @@ class SlotPool:
     def shrink(self) -> None:
         """Gives up the free slots behind the used ones of every class."""
         for slot_class in self._classes:
-            slot_class.cut()
+            self._memory.slot_bytes -= slot_class.cut() * self._slot_bytes(slot_class)
 
     def check(self) -> None:
         """Raises AssertionError where a slot is in two hands or in none, or the budget is exceeded."""
         for c in self._classes:
             assert sorted([*c.used, *c.free]) == list(range(c.num_slots)), c
-        assert self.reserved_bytes <= self.budget_bytes
+        assert self.reserved_bytes == self._memory.slot_bytes
+        self._memory.check()
 
     def _class(self, capacity: int) -> _SlotClass:
         return self._classes[bisect.bisect_left(self._capacities, capacity)]
@@ -123,9 +132,13 @@ class SlotPool:
 
     def _grow(self, slot_class: _SlotClass) -> bool:
         slot_bytes = self._slot_bytes(slot_class)
-        if self.budget_bytes - self.reserved_bytes < slot_bytes:
+        if self._memory.free_bytes < slot_bytes:
             self.shrink()
-        affordable = (self.budget_bytes - self.reserved_bytes) // slot_bytes
+        if not self._memory.make_room(slot_bytes):
+            return False
+        affordable = self._memory.free_bytes // slot_bytes
         doubled = min(slot_class.num_slots, _MAX_GROWTH_BYTES // slot_bytes)
-        slot_class.grow(min(max(doubled, 1), affordable))
-        return bool(slot_class.free)
+        count = min(max(doubled, 1), affordable)
+        slot_class.grow(count)
+        self._memory.slot_bytes += count * slot_bytes
+        return True

@@ -9,18 +9,16 @@ token in flight; its next row then refers to that token instead of naming it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
-from api.engine.kv_slots import SlotPool
 from api.engine.sequence import Sequence
+from api.engine.sequence_memory import SequenceMemory
 from api.engine.spans import make_spans
 from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
-from api.types import FinishReason, SampledToken, SchedulerStats, SlotMove, StepOutput, StepPlan
+from api.types import FinishReason, SampledToken, SchedulerStats, Span, StepOutput, StepPlan
 
-# A slot is first taken for the prompt and this much of the answer; longer answers move up a class.
-_FIRST_ANSWER_TOKENS = 128
 # A prompt's wait counts this much against the time that reading it would take.
 _AGEING = 0.5
 
@@ -30,24 +28,19 @@ class Scheduler:
 
     def __init__(
         self,
-        slots: SlotPool,
+        memory: SequenceMemory,
         budget: StepBudget,
         max_batch_size: int,
         clock: Callable[[], float] = time.monotonic,
-        *,
-        can_copy: bool = True,
     ) -> None:
-        """``can_copy``: the forward's KV lies in slots, so a prompt's can be copied to a sibling."""
-        self._slots = slots
+        self._memory = memory
         self._budget = budget
         self._max_batch_size = max_batch_size
         self._clock = clock
-        self._can_copy = can_copy
         self._waiting: list[Sequence] = []
         self._running: dict[int, Sequence] = {}
         self._dispatched = StepHistory(budget)
         self._released: list[int] = []
-        self._moves: list[SlotMove] = []
         self._has_newest_in_flight = False  # whether the last plan had rows, which are not read yet
         self._num_preemptions = 0
 
@@ -74,33 +67,41 @@ class Scheduler:
         return SchedulerStats(
             num_running=len(self._running),
             num_waiting=len(self._waiting),
-            kv_used_bytes=self._slots.used_bytes,
-            kv_reserved_bytes=self._slots.reserved_bytes,
-            kv_budget_bytes=self._slots.budget_bytes,
+            kv_used_bytes=self._memory.slots.used_bytes,
+            kv_reserved_bytes=self._memory.slots.reserved_bytes,
+            kv_budget_bytes=self._memory.slots.budget_bytes,
             num_preemptions=self._num_preemptions,
+            prefix_cache=self._memory.prefixes.stats(),
         )
 
     # --- one step --------------------------------------------------------------------------------
 
     def schedule(self) -> StepPlan:
         """Plans the next step and counts its tokens as computed. May be empty: then it only reads back."""
+        self._memory.keep(self._running.values())
         self._admit()
         chosen = self._choose()
         spans = make_spans(chosen)
         if not self._running and not self._waiting:
-            self._slots.shrink()
-        plan = StepPlan(
-            released=tuple(self._released),
-            num_slots=self._slots.num_slots,
-            moves=tuple(self._moves),
-            spans=spans,
-        )
-        self._released.clear()
-        self._moves.clear()
+            self._memory.slots.shrink()
+        plan = self._make_plan(spans)
         self._has_newest_in_flight = bool(spans)
         if spans:
             self._count_computed(chosen)
         return plan
+
+    def _make_plan(self, spans: tuple[Span, ...]) -> StepPlan:
+        changes, released = self._memory.take_changes(), tuple(self._released)
+        self._released.clear()
+        return StepPlan(
+            released=released,
+            dropped_blocks=self._memory.prefixes.take_dropped(),
+            saves=tuple(changes.saves),
+            num_slots=self._memory.slots.num_slots,
+            moves=tuple(changes.moves),
+            loads=tuple(changes.loads),
+            spans=spans,
+        )
 
     def update(self, sampled: Iterable[SampledToken], read_seconds: float | None = None) -> list[StepOutput]:
         """Takes the tokens of the oldest step that is not read yet; ends the sequences that are done.
@@ -123,7 +124,7 @@ class Scheduler:
         if not involved:
             raise error
         self._dispatched.clear()
-        self._moves.clear()
+        self._memory.clear()
         outputs = []
         for sequence in list(self._running.values()):
             if involved == {sequence.sequence_id}:
@@ -141,23 +142,30 @@ class Scheduler:
         if not self._waiting:
             return
         self._waiting.sort(key=self._urgency())
+        active_ids = set(self._dispatched.sequence_ids)
         for sequence in list(self._waiting):
             if len(self._running) >= self._max_batch_size:
                 return
-            source = self._sibling(sequence)
-            if source is not None and source.num_computed < sequence.num_prompt_tokens - 1:
-                continue  # its prompt is being read at this moment
-            sequence.slot = self._slots.allocate(self._first_tokens(sequence))
-            if sequence.slot is None:
+            sibling = self._sibling(sequence)
+            if self._is_about_to_be_read(sequence, sibling, active_ids):
+                continue
+            if not self._memory.enter(sequence, sibling):
                 return
             self._waiting.remove(sequence)
             self._running[sequence.sequence_id] = sequence
-            if source is not None:
-                self._copy_prompt(source, sequence)
+            active_ids.add(sequence.sequence_id)
+
+    def _is_about_to_be_read(
+        self, sequence: Sequence, sibling: Sequence | None, active_ids: Container[int]
+    ) -> bool:
+        """Whether others are just reading what the sequence begins with: once is enough."""
+        if sibling is not None:
+            return sibling.num_computed < sequence.num_prompt_tokens - 1
+        return not sequence.is_suspect and self._memory.is_awaited(sequence, active_ids)
 
     def _sibling(self, sequence: Sequence) -> Sequence | None:
         """A running choice of the same prompt whose KV of it is whole, or will be."""
-        if not self._can_copy or sequence.is_suspect or sequence.num_prompt_tokens < 2:
+        if not self._memory.can_copy or sequence.is_suspect or sequence.num_prompt_tokens < 2:
             return None
         siblings = [s for s in self._running.values() if s.is_sibling(sequence) and not s.is_suspect]
         # A layer with a window keeps a step's tokens beyond it: what was written since must be no more.
@@ -165,49 +173,32 @@ class Scheduler:
         siblings = [s for s in siblings if s.num_computed - s.num_prompt_tokens <= lag]
         return max(siblings, key=lambda s: s.num_computed, default=None)
 
-    def _copy_prompt(self, source: Sequence, sequence: Sequence) -> None:
-        """All but the last token, whose logits the sequence needs for itself."""
-        assert source.slot is not None and sequence.slot is not None
-        sequence.num_computed = sequence.num_copied = sequence.num_prompt_tokens - 1
-        self._moves.append(SlotMove(source.slot, sequence.slot, sequence.num_copied))
-
-    def _first_tokens(self, sequence: Sequence) -> int:
-        answer = min(sequence.max_tokens - sequence.num_sampled, _FIRST_ANSWER_TOKENS)
-        return min(sequence.num_known + answer, self._slots.max_sequence_tokens)
-
     def _make_room(self, sequence: Sequence) -> bool:
         """Moves a sequence up where its slot is full; preempts the youngest while bytes are short."""
-        assert sequence.slot is not None
-        if sequence.num_known <= sequence.slot.capacity:
-            return True
-        while (target := self._slots.allocate(sequence.num_known)) is None:
+        while not self._memory.grow(sequence):
             youngest = max(self._running.values(), key=lambda s: (s.arrival_seconds, s.sequence_id))
             self._num_preemptions += 1
             self._preempt(youngest)
             if youngest is sequence:
                 return False
-        self._moves.append(SlotMove(sequence.slot, target, sequence.num_computed))
-        self._slots.release(sequence.slot)
-        sequence.slot = target
         return True
 
     def _preempt(self, sequence: Sequence) -> None:
         """Back to the line; what it knows is computed again later."""
-        self._forget(sequence)
+        self._forget(sequence, is_kept=False)
         sequence.restart()
         self._waiting.append(sequence)
 
     def _drop(self, sequence: Sequence) -> None:
         if sequence.sequence_id in self._running:
-            self._forget(sequence)
+            self._forget(sequence, is_kept=not sequence.is_suspect)
         else:
             self._waiting.remove(sequence)
+            self._memory.leave(sequence, is_kept=False)
 
-    def _forget(self, sequence: Sequence) -> None:
+    def _forget(self, sequence: Sequence, *, is_kept: bool) -> None:
         del self._running[sequence.sequence_id]
-        if sequence.slot is not None:
-            self._moves = [move for move in self._moves if move.target != sequence.slot]
-            self._slots.release(sequence.slot)
+        self._memory.leave(sequence, is_kept=is_kept)
         self._released.append(sequence.sequence_id)
 
     # --- which rows ------------------------------------------------------------------------------
@@ -238,7 +229,7 @@ class Scheduler:
         for sequence in reading:
             if room <= 0:
                 break
-            num_rows = min(sequence.num_remaining, room)
+            num_rows = min(sequence.num_remaining, room, self._memory.tokens_to_stop(sequence))
             chosen.append((sequence, num_rows))
             room -= num_rows
         return chosen
@@ -284,6 +275,7 @@ class Scheduler:
             finish_reason=reason,
             choice_index=sequence.choice_index,
             logprobs=token.logprobs,
+            num_cached_tokens=sequence.num_cached_tokens,
         )
 
 

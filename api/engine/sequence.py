@@ -36,7 +36,10 @@ class Sequence:
     num_copied: int = 0  # of these, tokens whose KV came from a sibling or the prefix cache
     num_cached_tokens: int = 0  # prompt tokens that the prefix cache had at the first admission
     num_in_flight: int = 0  # 1 while a dispatched step samples this sequence's next token
+    # What the step under way verifies behind this sequence's last known token; not known themselves.
+    proposals: tuple[int, ...] = ()
     slot: Slot | None = None
+    was_admitted: bool = False  # it has had a slot before, or has one
     is_suspect: bool = False  # was in a step that raised: runs alone until it gets a token
 
     @property
@@ -66,11 +69,26 @@ class Sequence:
         """Whether both are choices of one request for the same prompt."""
         return self.request_id == other.request_id and self.prompt_index == other.prompt_index
 
+    def receive(self, token_id: int) -> bool:
+        """Appends a token that was in flight; returns whether it had been proposed.
+
+        Then the next row's sample holds as well; else nothing more of that step does.
+        """
+        self.token_ids.append(token_id)
+        if self.proposals and self.proposals[0] == token_id:
+            self.proposals = self.proposals[1:]
+            self.num_computed += 1
+            return True
+        self.proposals = ()
+        self.num_in_flight = 0
+        return False
+
     def restart(self) -> None:
         """Forgets the computed KV (preemption, recovery); the known tokens catch up later."""
         self.num_computed = 0
         self.num_copied = 0
         self.num_in_flight = 0
+        self.proposals = ()
         self.slot = None
 
     def check(self) -> None:

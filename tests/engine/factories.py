@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 from unittest import mock
 
-from api.engine import kv_slots, scheduler
+from api.engine import kv_slots, sequence_memory
+from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
+from api.engine.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.scheduler import Scheduler
 from api.engine.sequence import Sequence
+from api.engine.sequence_memory import SequenceMemory
 from api.engine.step_budget import StepBudget
 from api.errors import ApiError
 from api.types import FinishReason, SampledToken, SamplingParams, StepOutput, StepPlan
@@ -22,21 +26,36 @@ GREEDY = SamplingParams(temperature=0.0)
 
 
 @contextmanager
-def tiny_slot_classes(smallest: int = 8, growth: int = 2, first_answer_tokens: int = 4) -> Iterator[None]:
-    """Length classes of 8, 16, 32, ... tokens, so that short answers outgrow them."""
-    sizes = mock.patch.multiple(kv_slots, _SMALLEST_CAPACITY=smallest, _GROWTH=growth)
-    with sizes, mock.patch.object(scheduler, "_FIRST_ANSWER_TOKENS", first_answer_tokens):
+def tiny_slot_classes(smallest: int = 8, first_answer_tokens: int = 4) -> Iterator[None]:
+    """Length classes of 8, 12, 16, 24, ... tokens, so that short answers outgrow them."""
+    sizes = mock.patch.object(kv_slots, "_SMALLEST_CAPACITY", smallest)
+    with sizes, mock.patch.object(sequence_memory, "_FIRST_ANSWER_TOKENS", first_answer_tokens):
         yield
 
 
 def create_slots(
-    budget_tokens: int = 4096, context_length: int = 1024, bytes_per_token: int = 10
+    budget_tokens: int = 4096,
+    context_length: int = 1024,
+    bytes_per_token: int = 10,
+    memory: KVMemory | None = None,
 ) -> SlotPool:
     return SlotPool(
+        memory or KVMemory(budget_tokens * bytes_per_token),
         context_length=context_length,
         slot_bytes=lambda capacity: capacity * bytes_per_token,
-        budget_bytes=budget_tokens * bytes_per_token,
     )
+
+
+def create_memory(
+    budget_tokens: int = 4096, context_length: int = 1024, cached_tokens: int = 0, block_tokens: int = 4
+) -> SequenceMemory:
+    """10 bytes a token; ``cached_tokens``: what the prefix cache may hold, 0 for none."""
+    memory = KVMemory(10 * budget_tokens)
+    prefixes: PrefixCache = NoPrefixCache()
+    if cached_tokens:
+        sizes = BlockSizes(block_tokens, kv_bytes=10 * block_tokens)
+        prefixes = BlockCache(memory, sizes, limit_bytes=10 * cached_tokens)
+    return SequenceMemory(create_slots(context_length=context_length, memory=memory), prefixes)
 
 
 def create_budget(max_step_tokens: int = 32, stall_seconds: float = 0.25) -> StepBudget:
@@ -46,7 +65,7 @@ def create_budget(max_step_tokens: int = 32, stall_seconds: float = 0.25) -> Ste
 
 
 def create_scheduler(
-    slots: SlotPool | None = None,
+    memory: SequenceMemory | None = None,
     *,
     max_batch_size: int = 8,
     max_step_tokens: int = 32,
@@ -54,7 +73,7 @@ def create_scheduler(
     clock: FakeClock | None = None,
 ) -> Scheduler:
     return Scheduler(
-        slots or create_slots(),
+        memory or create_memory(),
         create_budget(max_step_tokens, stall_seconds),
         max_batch_size,
         clock or FakeClock(),
@@ -72,6 +91,7 @@ def create_sequence(
     sampling: SamplingParams = GREEDY,
     request_number: int = 0,
     choice_index: int = 0,
+    cache_salt: str = "",
 ) -> Sequence:
     """A request ``r<number>``, by default its sequence's id, whose prompt differs from every other's."""
     number = request_number or sequence_id
@@ -86,6 +106,7 @@ def create_sequence(
         sampling=sampling,
         eos_token_ids=frozenset(eos_token_ids),
         arrival_seconds=arrival_seconds,
+        cache_salt=cache_salt,
     )
 
 
@@ -97,6 +118,7 @@ class Result:
     finish_reason: FinishReason | None = None
     error: ApiError | None = None
     is_done: bool = False
+    num_cached_tokens: int = 0
 
 
 class Generator(Protocol):
@@ -118,9 +140,10 @@ def result_key(request_id: str, choice_index: int) -> str:
 class Loop(Generic[G]):
     """The batch thread's loop over a scheduler and a generator; checks each plan on the way."""
 
-    def __init__(self, scheduler: Scheduler, slots: SlotPool, generator: G) -> None:
+    def __init__(self, scheduler: Scheduler, memory: SequenceMemory, generator: G) -> None:
         self.scheduler = scheduler
-        self.slots = slots
+        self.memory = memory
+        self.slots = memory.slots
         self.generator = generator
         self.sequences: dict[str, Sequence] = {}
         self.results: dict[str, Result] = {}
@@ -143,6 +166,7 @@ class Loop(Generic[G]):
     def step(self) -> StepPlan:
         plan = self.scheduler.schedule()
         self.slots.check()
+        self.memory.prefixes.check()
         self.plans.append(plan)
         try:
             sampled = self.generator.step(plan)
@@ -178,6 +202,7 @@ class Loop(Generic[G]):
         stats = self.scheduler.stats()
         held = (stats.num_running, stats.num_waiting, stats.kv_used_bytes, stats.kv_reserved_bytes)
         assert held == (0, 0, 0, 0)
+        self.memory.prefixes.check()
 
     def check_answer(self, request_id: str) -> None:
         """An answer that ended by itself is the undisturbed one; any other is the beginning of it."""
@@ -194,6 +219,7 @@ class Loop(Generic[G]):
                 result.token_ids.append(output.token_id)
             result.finish_reason, result.error = output.finish_reason, output.error
             result.is_done = output.is_last
+            result.num_cached_tokens = max(result.num_cached_tokens, output.num_cached_tokens)
 
 
 def create_loop(
@@ -204,14 +230,16 @@ def create_loop(
     max_step_tokens: int = 32,
     stall_seconds: float = 0.25,
     clock: FakeClock | None = None,
+    cached_tokens: int = 0,
+    block_tokens: int = 4,
 ) -> Loop[FakeGenerator]:
-    slots = create_slots(budget_tokens, context_length)
+    memory = create_memory(budget_tokens, context_length, cached_tokens, block_tokens)
     clock = clock or FakeClock()
     made = create_scheduler(
-        slots,
+        memory,
         max_batch_size=max_batch_size,
         max_step_tokens=max_step_tokens,
         stall_seconds=stall_seconds,
         clock=clock,
     )
-    return Loop(made, slots, FakeGenerator(clock))
+    return Loop(made, memory, FakeGenerator(clock))

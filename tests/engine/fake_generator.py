@@ -48,12 +48,22 @@ class FakeKV:
 
     def __init__(self) -> None:
         self.classes: dict[int, list[list[int | None]]] = {}
+        self.blocks: dict[int, list[int | None]] = {}
 
     def apply(self, plan: StepPlan) -> None:
-        """Grows the classes, moves, then shrinks them, as a plan promises to be applied."""
+        """Drops and saves blocks, grows the classes, moves, loads, then shrinks, as a plan promises."""
+        for block_id in plan.dropped_blocks:
+            del self.blocks[block_id]
+        for save in plan.saves:
+            tokens = self.row(save.slot)[save.start : save.start + save.num_tokens]
+            assert save.block_id not in self.blocks and None not in tokens
+            self.blocks[save.block_id] = tokens
         for capacity, count in plan.num_slots:
             rows = self.classes.setdefault(capacity, [])
             rows += [[None] * capacity for _ in range(count - len(rows))]
+        for load in plan.loads:
+            tokens = [token for block_id in load.block_ids for token in self.blocks[block_id]]
+            self.row(load.slot)[: len(tokens)] = tokens
         read = [self.row(move.source)[: move.num_tokens] for move in plan.moves]
         for move, tokens in zip(plan.moves, read, strict=True):
             self.row(move.target)[: move.num_tokens] = tokens

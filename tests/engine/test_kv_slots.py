@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool, length_classes
 from api.types import Slot
 from tests.engine.factories import create_slots, tiny_slot_classes
@@ -23,14 +24,14 @@ def sizes(pool: SlotPool) -> dict[int, int]:
 
 
 def test_classes_grow_by_a_factor_and_end_with_the_longest_sequence() -> None:
-    assert length_classes(100) == (8, 16, 32, 64, 100)
-    assert length_classes(64) == (8, 16, 32, 64)
+    assert length_classes(100) == (8, 12, 16, 24, 32, 48, 64, 96, 100)
+    assert length_classes(64) == (8, 12, 16, 24, 32, 48, 64)
     assert length_classes(5) == (5,)
 
 
 def test_a_sequence_gets_the_smallest_class_that_holds_it() -> None:
     pool = create_slots(budget_tokens=64, context_length=20)
-    assert [pool.capacity_for(n) for n in (1, 8, 9, 16, 17, 20)] == [8, 8, 16, 16, 20, 20]
+    assert [pool.capacity_for(n) for n in (1, 8, 9, 12, 13, 16, 17, 20)] == [8, 8, 12, 12, 16, 16, 20, 20]
 
 
 def test_what_is_longer_than_the_longest_class_is_refused() -> None:
@@ -45,11 +46,11 @@ def test_the_budget_bounds_the_longest_sequence() -> None:
 
 def test_a_budget_below_one_token_is_refused() -> None:
     with pytest.raises(ValueError, match="no token"):
-        SlotPool(context_length=10, slot_bytes=lambda n: 100 * n, budget_bytes=99)
+        SlotPool(KVMemory(99), context_length=10, slot_bytes=lambda n: 100 * n)
 
 
 def test_slots_that_grow_slower_than_their_tokens_hold_longer_sequences() -> None:
-    pool = SlotPool(context_length=100, slot_bytes=lambda n: n + 9 * min(n, 10), budget_bytes=150)
+    pool = SlotPool(KVMemory(150), context_length=100, slot_bytes=lambda n: n + 9 * min(n, 10))
     assert pool.max_sequence_tokens == 60
     assert pool.allocate(60) == Slot(60, 0)
     assert pool.used_bytes == pool.reserved_bytes == 150

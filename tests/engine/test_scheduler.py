@@ -10,8 +10,8 @@ from tests.engine.factories import (
     Loop,
     create_budget,
     create_loop,
+    create_memory,
     create_sequence,
-    create_slots,
     tiny_slot_classes,
 )
 from tests.engine.fake_generator import FakeClock, FakeGenerator, expected_answer
@@ -238,7 +238,7 @@ def test_an_answer_that_outgrows_its_slot_moves_up_with_its_tokens() -> None:
     loop.finish()
     moves = [move for plan in loop.plans for move in plan.moves]
     assert [(m.source.capacity, m.target.capacity, m.num_tokens) for m in moves] == [
-        (16, 32, 16),
+        (12, 32, 12),
         (32, 64, 32),
     ]
 
@@ -279,7 +279,7 @@ def test_stats_tell_who_runs_who_waits_and_the_bytes() -> None:
 
 def test_a_steps_time_ends_when_it_was_read_not_when_the_next_was_dispatched() -> None:
     clock, budget = FakeClock(), create_budget()
-    scheduler = Scheduler(create_slots(), budget, 4, clock)
+    scheduler = Scheduler(create_memory(), budget, 4, clock)
     scheduler.add(create_sequence(num_prompt_tokens=10, max_tokens=2))
     scheduler.schedule()
     read_seconds, clock.now = clock.now, clock.now + 5.0  # nothing to read; the dispatch takes long

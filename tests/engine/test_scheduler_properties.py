@@ -25,11 +25,19 @@ def ids(plan: StepPlan) -> list[int]:
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    """Requests come, go and break in any order, in little memory."""
+    """Requests come, go and break in any order, in little memory; prompts of one kind begin alike."""
+
+    cached_tokens = 0
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = create_loop(budget_tokens=120, context_length=60, max_batch_size=4, max_step_tokens=20)
+        self.loop = create_loop(
+            budget_tokens=120,
+            context_length=60,
+            max_batch_size=4,
+            max_step_tokens=20,
+            cached_tokens=self.cached_tokens,
+        )
 
     @rule(
         num_prompt_tokens=st.integers(1, 40),
@@ -37,14 +45,26 @@ class SchedulerMachine(RuleBasedStateMachine):
         ends=st.booleans(),
         late=st.floats(0, 5),
         num_choices=st.integers(1, 3),
+        kind=st.integers(0, 2),
+        salt=st.sampled_from(["", "", "other"]),
     )
-    def add(self, num_prompt_tokens: int, max_tokens: int, ends: bool, late: float, num_choices: int) -> None:
+    def add(
+        self,
+        num_prompt_tokens: int,
+        max_tokens: int,
+        ends: bool,
+        late: float,
+        num_choices: int,
+        kind: int,
+        salt: str,
+    ) -> None:
         number = len(self.loop.results) + 1
         for choice_index in range(num_choices):
             sequence = create_sequence(
                 number + choice_index,
-                num_prompt_tokens,
-                max_tokens,
+                max_tokens=max_tokens,
+                prompt=[kind + i // 8 % 5 for i in range(num_prompt_tokens - 1)] + [number % 30],
+                cache_salt=salt,
                 eos_token_ids=[EOS, 1, 2] if ends else [],
                 arrival_seconds=100 + late,
                 request_number=number,
@@ -117,8 +137,17 @@ def check_nobody_starves(loop: Loop[FakeGenerator], last: StepPlan, plan: StepPl
             assert span.sequence_id in [*ids(plan), *plan.released]
 
 
-SchedulerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+class CachingMachine(SchedulerMachine):
+    """The same with a prefix cache that soon is full."""
+
+    cached_tokens = 60
+
+
+_SETTINGS = settings(max_examples=100, stateful_step_count=30, deadline=None)
+SchedulerMachine.TestCase.settings = _SETTINGS
 TestAnyOrder = SchedulerMachine.TestCase
+CachingMachine.TestCase.settings = _SETTINGS
+TestAnyOrderWithPrefixCache = CachingMachine.TestCase
 
 
 @settings(max_examples=100, deadline=None)

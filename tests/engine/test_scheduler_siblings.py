@@ -12,8 +12,8 @@ from tests.engine.factories import (
     Loop,
     create_budget,
     create_loop,
+    create_memory,
     create_sequence,
-    create_slots,
     tiny_slot_classes,
 )
 from tests.engine.fake_generator import FakeClock, FakeGenerator
@@ -103,9 +103,9 @@ def test_a_sibling_that_has_written_more_than_a_step_since_is_no_source() -> Non
 
 
 def test_without_slots_that_can_be_copied_each_choice_reads() -> None:
-    clock, slots = FakeClock(), create_slots()
-    scheduler = Scheduler(slots, create_budget(), 8, clock, can_copy=False)
-    loop = Loop(scheduler, slots, FakeGenerator(clock))
+    clock, memory = FakeClock(), create_memory()
+    memory.can_copy = False
+    loop = Loop(Scheduler(memory, create_budget(), 8, clock), memory, FakeGenerator(clock))
     add_choices(loop, num_choices=3)
     loop.finish()
     assert num_prompt_rows(loop) == 60

@@ -14,13 +14,17 @@ from mlx.utils import tree_map
 from mlx_lm.generate import generate_step
 
 from api.config import ForwardChoice
+from api.engine.block_cache import BlockCache, BlockSizes
 from api.engine.forward.choose import ChosenForward, choose_forward
+from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.noise import device_noise
 from api.engine.platform import Platform, detect_platform
+from api.engine.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
+from api.engine.sequence_memory import SequenceMemory
 from api.generator import BatchGenerator
 from tests.engine.factories import Loop, create_budget
 from tests.engine.fake_generator import FakeClock
@@ -185,17 +189,21 @@ class Sizes:
     max_batch_size: int = 4
     context_length: int = 512
     budget_tokens: int = 2048
+    cached_tokens: int = 0  # what the prefix cache may hold
+    block_tokens: int = 8
 
 
 def create_mlx_loop(chosen: ChosenForward, on: Platform, sizes: Sizes) -> Loop[BatchGenerator]:
-    slots = SlotPool(
-        context_length=sizes.context_length,
-        slot_bytes=chosen.slot_bytes,
-        budget_bytes=chosen.slot_bytes(1) * sizes.budget_tokens,
-    )
-    budget = create_budget(sizes.max_step_tokens)
-    made = Scheduler(slots, budget, sizes.max_batch_size, FakeClock(), can_copy=chosen.can_copy)
-    return Loop(made, slots, BatchGenerator(chosen.forward, Sampler(on)))
+    token_bytes = chosen.slot_bytes(1)
+    memory = KVMemory(token_bytes * sizes.budget_tokens)
+    slots = SlotPool(memory, context_length=sizes.context_length, slot_bytes=chosen.slot_bytes)
+    prefixes: PrefixCache = NoPrefixCache()
+    if sizes.cached_tokens and chosen.can_copy:
+        block_sizes = BlockSizes(sizes.block_tokens, kv_bytes=sizes.block_tokens * token_bytes)
+        prefixes = BlockCache(memory, block_sizes, limit_bytes=token_bytes * sizes.cached_tokens)
+    sequence_memory = SequenceMemory(slots, prefixes, can_copy=chosen.can_copy)
+    made = Scheduler(sequence_memory, create_budget(sizes.max_step_tokens), sizes.max_batch_size, FakeClock())
+    return Loop(made, sequence_memory, BatchGenerator(chosen.forward, Sampler(on)))
 
 
 def greedy_answer(model: nn.Module, prompt: Items[int], num_tokens: int) -> list[int]:

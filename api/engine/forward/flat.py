@@ -14,9 +14,14 @@ import mlx.nn as nn
 
 from api.engine.forward.attention import Attention
 from api.engine.forward.backbone import RowSelector
-from api.engine.forward.kv_store import KVStore, LayerKV
+from api.engine.forward.kv_store import KVStore
+from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
 from api.types import StepPlan
+
+# Blocks of so many tokens at most are saved when at most so many tokens behind them are written.
+_LONGEST_BLOCK_TOKENS = 64
+_LATEST_SAVE_TOKENS = 192
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +133,13 @@ class FlatForward:
     ) -> None:
         """``windows``: one entry for each layer's cache, the tokens it sees or None for all.
 
-        A windowed layer keeps the window and one chunk: a chunk is written before its first row looks.
+        A windowed layer keeps the window and one chunk, which is written before its first row looks, and a
+        little more: blocks are saved somewhat later than they are written.
         ``row_multiple``: forwards are filled up to a multiple of this many rows.
         """
         self._model = model
-        self._store = KVStore(None if window is None else window + max_chunk_tokens for window in windows)
+        kept_tokens = max(max_chunk_tokens, _LATEST_SAVE_TOKENS) + _LONGEST_BLOCK_TOKENS
+        self._store = KVStore(None if window is None else window + kept_tokens for window in windows)
         self._selector = selector
         self._row_multiple = row_multiple
         self._layers = [

@@ -1,4 +1,4 @@
-"""The KV of all sequences: for each layer and length class one array of keys and one of values."""
+"""The KV of all sequences, in slots and in kept blocks, and what a plan does to it before its rows run."""
 
 from __future__ import annotations
 
@@ -6,76 +6,9 @@ from collections.abc import Iterable
 
 import mlx.core as mx
 
-from api.types import Slot, SlotMove, StepPlan
-
-
-class LayerKV:
-    """One layer's slots: ``capacity -> [slots, kv_heads, ring, head_dim]``.
-
-    Position ``p`` lies at ``p % ring``. The ring is as long as the class's capacity, so that nothing
-    ever wraps, unless the layer sees only a window: then it need not be longer than ``longest_ring``.
-
-    The arrays appear with the first write, which tells heads, dimensions and type. A write replaces
-    the held array by a new one that MLX makes in place, provided that nothing else still reads the old
-    one: so all writes of a layer in a step come before its first read.
-    """
-
-    def __init__(self, longest_ring: int | None) -> None:
-        self.longest_ring = longest_ring
-        self.keys: dict[int, mx.array] = {}
-        self.values: dict[int, mx.array] = {}
-
-    def ring(self, capacity: int) -> int:
-        """Tokens that a slot of the class holds in this layer."""
-        return capacity if self.longest_ring is None else min(capacity, self.longest_ring)
-
-    def bytes_per_token(self) -> int:
-        """Bytes of one position of one slot; 0 before the first write."""
-        samples = [next(iter(arrays.values())) for arrays in (self.keys, self.values) if arrays]
-        return sum(array.nbytes // (array.shape[0] * array.shape[2]) for array in samples)
-
-    def resize(self, capacity: int, num_slots: int) -> None:
-        """Makes the class hold ``num_slots``; the slots that stay keep their contents."""
-        for arrays in (self.keys, self.values):
-            if capacity in arrays:
-                arrays[capacity] = _with_slots(arrays[capacity], num_slots)
-            if num_slots == 0:
-                arrays.pop(capacity, None)
-
-    def ensure(self, capacity: int, num_slots: int, keys: mx.array, values: mx.array) -> None:
-        """Creates the class's arrays in the shape and type of rows ``[rows, kv_heads, n, head_dim]``."""
-        if capacity in self.keys:
-            return
-        for arrays, rows in ((self.keys, keys), (self.values, values)):
-            shape = (num_slots, rows.shape[1], self.ring(capacity), rows.shape[3])
-            arrays[capacity] = mx.zeros(shape, dtype=rows.dtype)
-
-    def write_rows(
-        self, capacity: int, slots: mx.array, positions: mx.array, keys: mx.array, values: mx.array
-    ) -> None:
-        """Writes rows ``[rows, kv_heads, 1, head_dim]`` to one position of one slot each."""
-        if self.ring(capacity) < capacity:
-            positions = positions % self.ring(capacity)
-        self.keys[capacity][slots, :, positions] = keys.squeeze(2)
-        self.values[capacity][slots, :, positions] = values.squeeze(2)
-
-    def write_chunk(self, slot: Slot, start: int, keys: mx.array, values: mx.array) -> None:
-        """Writes ``[1, kv_heads, n, head_dim]`` to positions ``start .. start + n - 1`` of a slot."""
-        ring = self.ring(slot.capacity)
-        row, first, num_tokens = slice(slot.index, slot.index + 1), start % ring, keys.shape[2]
-        fitting = min(num_tokens, ring - first)
-        for arrays, new in ((self.keys, keys), (self.values, values)):
-            arrays[slot.capacity][row, :, first : first + fitting] = new[:, :, :fitting]
-            if fitting < num_tokens:
-                arrays[slot.capacity][row, :, : num_tokens - fitting] = new[:, :, fitting:]
-
-    def read(self, slot: Slot, num_tokens: int) -> tuple[mx.array, mx.array] | None:
-        """The first tokens of a slot as they lie, ``[1, kv_heads, n, head_dim]``; None if unwritten."""
-        if slot.capacity not in self.keys:
-            return None
-        row, end = slice(slot.index, slot.index + 1), min(num_tokens, self.ring(slot.capacity))
-        keys, values = self.keys[slot.capacity], self.values[slot.capacity]
-        return mx.contiguous(keys[row, :, :end]), mx.contiguous(values[row, :, :end])
+from api.engine.forward.block_store import BlockStore
+from api.engine.forward.layer_kv import LayerKV
+from api.types import BlockLoad, SlotMove, StepPlan
 
 
 class KVStore:
@@ -84,21 +17,33 @@ class KVStore:
     def __init__(self, longest_rings: Iterable[int | None]) -> None:
         self.layers = [LayerKV(longest_ring) for longest_ring in longest_rings]
         self.num_slots: dict[int, int] = {}
-
-    def settle(self) -> None:
-        """Computes what the last plan saved."""
+        self._blocks = BlockStore(self.layers)
 
     def apply(self, plan: StepPlan) -> None:
-        """Brings the classes to their sizes and copies the sequences that move.
+        """Drops and saves blocks, brings the classes to their sizes, copies sequences and blocks into slots.
 
         Classes shrink last: a move may read from a slot that is given up in the same step.
         """
+        self._blocks.drop(plan.dropped_blocks)
+        self._blocks.save(plan.saves)
         wanted = dict(plan.num_slots)
         for capacity, count in wanted.items():
             self._resize(capacity, max(count, self.num_slots.get(capacity, 0)))
-        self._move(plan.moves)
+        if plan.loads:
+            self._load(plan.loads)
+        if plan.moves:
+            self._move(plan.moves)
         for capacity, count in wanted.items():
             self._resize(capacity, count)
+
+    def settle(self) -> None:
+        """Computes what the last plan saved."""
+        self._blocks.settle()
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of all kept blocks."""
+        return self._blocks.nbytes
 
     def _move(self, moves: Iterable[SlotMove]) -> None:
         """Copies sequences. A ring that wraps is as long in both classes.
@@ -106,12 +51,12 @@ class KVStore:
         All is read and computed before the first write: a read that is pending forbids that the write
         is done in place, and would copy the whole class.
         """
-        moves = list(moves)
         read = {
-            (move.source, move.num_tokens, index): layer.read(move.source, move.num_tokens)
+            (move.source, move.num_tokens, index): _first_tokens(layer, move)
             for move in moves
             for index, layer in enumerate(self.layers)
         }
+        self.settle()
         mx.eval([pair for pair in read.values() if pair is not None])
         for move in moves:
             for index, layer in enumerate(self.layers):
@@ -119,6 +64,13 @@ class KVStore:
                 if pair is not None:
                     layer.ensure(move.target.capacity, self.num_slots[move.target.capacity], *pair)
                     layer.write_chunk(move.target, 0, *pair)
+
+    def _load(self, loads: Iterable[BlockLoad]) -> None:
+        """The step under way, which reads the slots, has ended before they are written."""
+        self.settle()
+        mx.eval(self.arrays())
+        mx.synchronize()
+        self._blocks.load(loads, self.num_slots)
 
     def _resize(self, capacity: int, num_slots: int) -> None:
         if self.num_slots.get(capacity, 0) == num_slots:
@@ -140,10 +92,10 @@ class KVStore:
         for layer in self.layers:
             layer.keys.clear()
             layer.values.clear()
+        self._blocks.clear()
 
 
-def _with_slots(array: mx.array, num_slots: int) -> mx.array:
-    missing = num_slots - array.shape[0]
-    if missing <= 0:
-        return mx.contiguous(array[:num_slots])
-    return mx.concatenate([array, mx.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
+def _first_tokens(layer: LayerKV, move: SlotMove) -> tuple[mx.array, mx.array] | None:
+    """Copies of a slot's tokens as they lie, a ring's worth at most."""
+    pair = layer.read(move.source, 0, min(move.num_tokens, layer.ring(move.source.capacity)))
+    return None if pair is None else (mx.contiguous(pair[0]), mx.contiguous(pair[1]))

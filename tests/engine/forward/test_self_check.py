@@ -11,7 +11,7 @@ from api.engine.forward import layout as layout_module
 from api.engine.forward.attention import choose_attention
 from api.engine.forward.caches import attention_windows, make_caches
 from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
-from api.engine.forward.kv_store import LayerKV
+from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import StepLayout
 from api.engine.forward.self_check import SelfCheckError, check_forward
 from api.types import StepPlan
