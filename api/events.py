@@ -84,8 +84,9 @@ class Opened:
     """
 
     request_id: str
-    pipelines: tuple[OutputPipeline, ...]  # one for each choice
-    num_prompt_tokens: int
+    pipelines: tuple[OutputPipeline, ...]  # one for each choice, those of the first prompt first
+    num_choices: int  # for each prompt
+    num_prompt_tokens: int  # each prompt once
     arrival_seconds: float
 
 

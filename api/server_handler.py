@@ -31,6 +31,7 @@ from api.errors import ApiError, NotServingError, QueueFullError, ServerSideErro
 from api.events import TextEvent
 from api.observability.metrics import Metrics
 from api.observability.request_log import log_refused
+from api.server_stats import ServerStats
 from api.threads.batch import BatchThread
 from api.threads.channel import Channel, ChannelTable
 from api.threads.contracts import (
@@ -169,6 +170,7 @@ class ServerHandler:
 
     def record_refusal(self, error: ApiError, request_id: str = "-") -> None:
         """Counts and logs a request that is turned away; HTTP reports those that it does not submit."""
+        self._metrics.request_received()
         self._metrics.request_refused(error.code or error.type)
         log_refused(request_id, error)
 
@@ -227,32 +229,15 @@ class ServerHandler:
     def stats(self) -> dict[str, Any]:
         """Returns a nested dict for /stats: counts, rates, seconds and bytes, ready for JSON."""
         engine = self._engine()
-        metrics = self._metrics.snapshot()
-        requests = {"live": len(self._channels), **metrics.pop("requests")}
-        return {
-            "status": self.health.status,
-            "model": engine.describe if engine is not None else {},
-            "requests": requests,
-            **self._batch_stats(metrics.pop("peak_running")),
-            **metrics,
-        }
-
-    def _batch_stats(self, peak_running: int) -> dict[str, dict[str, int]]:
-        stats = self._batch.stats
-        return {
-            "batch": {
-                "running": stats.num_running,
-                "queued": max(0, self._channels.num_sequences - stats.num_running),
-                "peak_running": peak_running,
-                "max_running": self._config.engine.max_batch_size,
-                "preemptions": stats.num_preemptions,
-            },
-            "kv_memory": {
-                "used_bytes": stats.kv_used_bytes,
-                "reserved_bytes": stats.kv_reserved_bytes,
-                "budget_bytes": stats.kv_budget_bytes,
-            },
-        }
+        return ServerStats(
+            status=self.health.status,
+            model=engine.describe if engine is not None else {},
+            metrics=self._metrics.snapshot(),
+            scheduler=self._batch.stats,
+            num_live=len(self._channels),
+            num_sequences=self._channels.num_sequences,
+            max_running=self._config.engine.max_batch_size,
+        ).as_dict()
 
     def _engine(self) -> LoadedEngine | None:
         is_loaded = self._loaded.done() and self._loaded.exception() is None

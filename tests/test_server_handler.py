@@ -41,6 +41,18 @@ def test_answer_arrives_in_order_with_exact_usage() -> None:
     run(test)
 
 
+def test_cached_tokens_reach_the_usage() -> None:
+    async def test() -> None:
+        engine = create_engine()
+        engine.scheduler.num_cached_tokens = 2
+        async with serving(engine) as handler:
+            events = await events_of(handler.submit(create_request("a", "hello!", num_choices=2)))
+        assert isinstance(events[-1], Finished)
+        assert events[-1].usage == Usage(3, 12, num_cached_tokens=2)
+
+    run(test)
+
+
 def test_max_tokens_ends_with_length() -> None:
     async def test() -> None:
         async with serving(create_engine()) as handler:
@@ -258,14 +270,17 @@ def test_stats_are_json_with_units_and_true_counts() -> None:
         assert stats["status"] == "ok"
         assert stats["model"] == {"parameters": 1}
         requests = stats["requests"]
-        assert (requests["received"], requests["live"], requests["stop"], requests["failed"]) == (3, 0, 1, 2)
-        assert requests["failed_by_code"] == {"context_length_exceeded": 1, "internal_error": 1}
+        assert (requests["received"], requests["live"], requests["stop"]) == (3, 0, 1)
+        assert (requests["refused"], requests["failed"]) == (1, 1)
+        assert requests["refused_by_code"] == {"context_length_exceeded": 1}  # by the prompt reader
+        assert requests["failed_by_code"] == {"internal_error": 1}
         assert stats["tokens"]["output_total"] == 6 + 2
         assert stats["tokens"]["prompt_total"] == 3 + 3
         assert stats["batch"] == {
             "running": 0, "queued": 0, "peak_running": 1, "max_running": 32, "preemptions": 0,
         }  # fmt: skip
         assert stats["kv_memory"] == {"used_bytes": 0, "reserved_bytes": 0, "budget_bytes": 1000}
+        assert (stats["prefix_cache"]["enabled"], stats["prefix_cache"]["hit_rate"]) == (True, 0.25)
         assert stats["time_to_first_token_seconds"]["count"] == 2
         assert stats["inter_token_seconds"]["count"] == 5 + 1
 
@@ -287,6 +302,7 @@ class Script:
         self.engine = engine
         self.readers: dict[str, asyncio.Task[list[TextEvent]]] = {}
         self.drains: list[asyncio.Task[None]] = []
+        self.num_refused = 0
 
     async def play(self, operation: str, argument: Any) -> None:
         match operation:
@@ -310,6 +326,7 @@ class Script:
         try:
             channel = self.handler.submit(create_request(request_id, text, stop=("END",)))
         except (NotServingError, QueueFullError):
+            self.num_refused += 1
             return
         self.readers[request_id] = asyncio.create_task(events_of(channel))
 
@@ -336,7 +353,8 @@ def test_every_request_ends_exactly_once_and_leaves_nothing(operations: list[tup
             outcomes = handler.stats()["requests"]
         assert terminals == Counter(script.readers.keys())
         assert all([is_terminal(e) for e in seen].index(True) == len(seen) - 1 for seen in answers.values())
-        assert sum(outcomes[k] for k in ("stop", "length", "cancelled", "failed")) == len(answers)
+        ends = ("stop", "length", "tool_calls", "cancelled", "failed", "refused")
+        assert outcomes["received"] == sum(outcomes[k] for k in ends) == len(answers) + script.num_refused
         if engine.scheduler.schedule_error is None:
             assert_nothing_left(handler, engine)
         assert len(handler._channels) == len(handler._results) == len(handler._processing._cancelled) == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Iterable
 
+from api.engine.queue_order import QueueOrder
 from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.engine.spans import make_spans
@@ -18,9 +19,6 @@ from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
 from api.types import FinishReason, SampledToken, SchedulerStats, Span, StepOutput, StepPlan
-
-# A prompt's wait counts this much against the time that reading it would take.
-_AGEING = 0.5
 
 
 class Scheduler:
@@ -37,6 +35,7 @@ class Scheduler:
         self._budget = budget
         self._max_batch_size = max_batch_size
         self._clock = clock
+        self._order = QueueOrder(clock)
         self._waiting: list[Sequence] = []
         self._running: dict[int, Sequence] = {}
         self._dispatched = StepHistory(budget)
@@ -48,6 +47,7 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Puts a sequence in line. Its prompt and answer must fit ``max_sequence_tokens``."""
+        self._order.arrive(sequence)
         self._waiting.append(sequence)
 
     def cancel(self, request_id: str, choice_index: int | None = None) -> list[StepOutput]:
@@ -139,11 +139,10 @@ class Scheduler:
 
     def _admit(self) -> None:
         """Gives slots to waiting sequences, the most urgent first, until rows or bytes run out."""
-        if not self._waiting:
+        if not self._waiting or len(self._running) >= self._max_batch_size:
             return
-        self._waiting.sort(key=self._urgency())
         active_ids = set(self._dispatched.sequence_ids)
-        for sequence in list(self._waiting):
+        for sequence in self._order.sorted(self._waiting, self._budget.seconds_per_row):
             if len(self._running) >= self._max_batch_size:
                 return
             sibling = self._sibling(sequence)
@@ -174,12 +173,12 @@ class Scheduler:
         return max(siblings, key=lambda s: s.num_computed, default=None)
 
     def _make_room(self, sequence: Sequence) -> bool:
-        """Moves a sequence up where its slot is full; preempts the youngest while bytes are short."""
+        """Moves a sequence up where its slot is full; preempts others, or it, while bytes are short."""
         while not self._memory.grow(sequence):
-            youngest = max(self._running.values(), key=lambda s: (s.arrival_seconds, s.sequence_id))
+            victim = self._order.preemption_victim(self._running.values())
             self._num_preemptions += 1
-            self._preempt(youngest)
-            if youngest is sequence:
+            self._preempt(victim)
+            if victim is sequence:
                 return False
         return True
 
@@ -195,6 +194,7 @@ class Scheduler:
         else:
             self._waiting.remove(sequence)
             self._memory.leave(sequence, is_kept=False)
+        self._order.leave(sequence)
 
     def _forget(self, sequence: Sequence, *, is_kept: bool) -> None:
         del self._running[sequence.sequence_id]
@@ -221,12 +221,11 @@ class Scheduler:
         return [(suspect, min(suspect.num_remaining, self._budget.max_step_tokens))]
 
     def _choose_chunks(self, num_decode_rows: int) -> list[tuple[Sequence, int]]:
-        """Prompt chunks, shortest remaining first with ageing, within the step's budget."""
+        """Prompt chunks, those that go first first, within the step's budget."""
         reading = [s for s in self._running.values() if not s.is_decoding and s.num_remaining > 0]
-        reading.sort(key=self._urgency())
         room = self._budget.num_prompt_rows(num_decode_rows)
         chosen = []
-        for sequence in reading:
+        for sequence in self._order.sorted(reading, self._budget.seconds_per_row):
             if room <= 0:
                 break
             num_rows = min(sequence.num_remaining, room, self._memory.tokens_to_stop(sequence))
@@ -234,19 +233,12 @@ class Scheduler:
             room -= num_rows
         return chosen
 
-    def _urgency(self) -> Callable[[Sequence], float]:
-        """Lower goes first: the seconds that reading takes, less what the wait so far is worth."""
-        now, seconds_per_row = self._clock(), self._budget.seconds_per_row
-
-        def urgency(sequence: Sequence) -> float:
-            return sequence.num_remaining * seconds_per_row - _AGEING * (now - sequence.arrival_seconds)
-
-        return urgency
-
     def _count_computed(self, chosen: list[tuple[Sequence, int]]) -> None:
         self._dispatched.add(chosen, self._clock())
         for sequence, num_rows in chosen:
-            sequence.num_computed += num_rows
+            num_prompt_rows = 0 if sequence.is_decoding else sequence.num_unread(num_rows)
+            self._order.served(sequence, num_prompt_rows, int(sequence.is_decoding))
+            sequence.compute(num_rows)
             if sequence.num_remaining == 0:
                 sequence.num_in_flight += 1
 

@@ -33,6 +33,7 @@ class Sequence:
     cache_salt: str = ""
 
     num_computed: int = 0  # tokens whose KV is written, or will be by the steps dispatched so far
+    num_read: int = 0  # the most that was ever computed: less than that is computed again, after a restart
     num_copied: int = 0  # of these, tokens whose KV came from a sibling or the prefix cache
     num_cached_tokens: int = 0  # prompt tokens that the prefix cache had at the first admission
     num_in_flight: int = 0  # 1 while a dispatched step samples this sequence's next token
@@ -82,6 +83,15 @@ class Sequence:
         self.proposals = ()
         self.num_in_flight = 0
         return False
+
+    def num_unread(self, num_rows: int) -> int:
+        """How many of its next rows were never computed before."""
+        return max(0, self.num_computed + num_rows - max(self.num_read, self.num_computed))
+
+    def compute(self, num_rows: int) -> None:
+        """Counts rows of a step that is dispatched now."""
+        self.num_computed += num_rows
+        self.num_read = max(self.num_read, self.num_computed)
 
     def restart(self) -> None:
         """Forgets the computed KV (preemption, recovery); the known tokens catch up later."""

@@ -30,11 +30,12 @@ class Metrics:
         self._peak_running = 0
 
     def request_received(self) -> None:
+        """Counts a request, whatever becomes of it: each ends in one of the outcomes."""
         with self._lock:
             self._num_received += 1
 
     def request_refused(self, code: str) -> None:
-        """Counts a request that was turned away at the door: invalid, queue full, loading, draining, dead."""
+        """Counts a request that was turned away: invalid, queue full, loading, draining, dead."""
         with self._lock:
             self._outcomes["refused"] += 1
             self._refusals[code] += 1
@@ -86,7 +87,7 @@ class Metrics:
             }
 
     def _request_counts(self) -> dict[str, Any]:
-        outcomes = ("stop", "length", "cancelled", "failed", "refused")
+        outcomes = ("stop", "length", "tool_calls", "cancelled", "failed", "refused")
         return {
             "received": self._num_received,
             **{outcome: self._outcomes[outcome] for outcome in outcomes},

@@ -55,6 +55,7 @@ def log_finished(
         finish_reason=reason.value,
         prompt_tokens=usage.num_prompt_tokens,
         completion_tokens=usage.num_completion_tokens,
+        cached_tokens=usage.num_cached_tokens,
         ttft_seconds=_rounded(min(filter(None, first_tokens), default=None), 4),
         tokens_per_second=_rounded(sum(rates) if rates else None, 1),
     )
@@ -68,7 +69,7 @@ def log_failed(request_id: str, error: ApiError) -> None:
 
 
 def log_refused(request_id: str, error: ApiError) -> None:
-    """A request that was turned away at the door."""
+    """A request that was turned away, at the door or because of what it asks for."""
     log.warning(
         "request refused", request_id=request_id, status=error.status, code=error.code, error=error.message
     )

@@ -44,6 +44,8 @@ def _no_effect(name: str, note: str) -> Field:
     return Field(name, Support.NO_EFFECT, note)
 
 
+_AUTOMATIC = "the prefix cache is automatic: prompts that begin alike share it, as long as memory lasts"
+
 _SHARED = (
     _honoured("frequency_penalty"),
     _honoured("logit_bias", "ids of the vocabulary only"),
@@ -56,7 +58,7 @@ _SHARED = (
     _honoured("stream_options", "tolerated without `stream`"),
     _honoured("temperature"),
     _honoured("top_p", "0 keeps the likeliest token"),
-    _no_effect("user", "nothing is stored or limited by user"),
+    _no_effect("user", "nothing is stored by user; fair shares go by API key and address"),
 )
 
 CHAT = (
@@ -73,9 +75,9 @@ CHAT = (
     _refused("moderation", "there is no moderation model"),
     _honoured("parallel_tool_calls"),
     _refused("prediction", "no speculation on given text"),
-    _no_effect("prompt_cache_key", "nothing is kept of a prompt after its answer"),
-    _no_effect("prompt_cache_options", "nothing is kept of a prompt after its answer"),
-    _no_effect("prompt_cache_retention", "nothing is kept of a prompt after its answer"),
+    _no_effect("prompt_cache_key", "all requests share one cache; `cache_salt` keeps them apart"),
+    _no_effect("prompt_cache_options", _AUTOMATIC),
+    _no_effect("prompt_cache_retention", "kept as long as memory lasts; what was used last is kept longest"),
     _honoured("reasoning_effort", "given to the model's template; `none` also turns `enable_thinking` off"),
     _honoured(
         "response_format",
@@ -106,14 +108,26 @@ COMPLETIONS = (
 )
 
 SHARED_EXTENSIONS = (
+    _honoured(
+        "cache_prompt", "llama.cpp's; false: nothing of the prefix cache is used, nor kept for other requests"
+    ),
+    _honoured("cache_salt", "prompts share what is cached with prompts of the same salt only"),
+    _honoured("extra_key", "another name of `cache_salt`"),
     _honoured("guided_choice", "as `structured_outputs.choice`"),
     _honoured("guided_grammar", "as `structured_outputs.grammar`"),
     _honoured("guided_json", "as `structured_outputs.json`"),
     _honoured("guided_regex", "as `structured_outputs.regex`"),
+    _no_effect("id_slot", "llama.cpp's; each request gets a free slot, and the cache is all slots'"),
     _honoured("ignore_eos"),
     _honoured("include_stop_str_in_output"),
     _honoured("min_p"),
     _honoured("min_tokens", "before an end of sequence or a stop token; a stop string ends the answer still"),
+    _no_effect("n_cache_reuse", "llama.cpp's; prompts share their beginnings, not their middles"),
+    _honoured(
+        "priority",
+        "an integer, 0 by default; lower ones go first in the queue; each 30 s of waiting raises a request "
+        "to the next better priority there is; of one priority, clients take turns",
+    ),
     _honoured("repeat_penalty", "another name of `repetition_penalty`"),
     _honoured("repetition_penalty"),
     _honoured("stop_token_ids", "ids of the vocabulary only"),
@@ -149,7 +163,7 @@ _PLAIN_MESSAGE = (
     _honoured("name", "given to the model's template"),
     _honoured("role"),
 )
-_BREAKPOINT = _no_effect("prompt_cache_breakpoint", "nothing is kept of a prompt after its answer")
+_BREAKPOINT = _no_effect("prompt_cache_breakpoint", _AUTOMATIC)
 
 OBJECTS: dict[str, tuple[Field, ...]] = {
     "system message": _PLAIN_MESSAGE,
@@ -178,7 +192,12 @@ OBJECTS: dict[str, tuple[Field, ...]] = {
         _honoured("name"),
         _honoured("role"),
     ),
-    "text part": (_BREAKPOINT, _honoured("text"), _honoured("type")),
+    "text part": (
+        _no_effect("cache_control", _AUTOMATIC),
+        _BREAKPOINT,
+        _honoured("text"),
+        _honoured("type"),
+    ),
     "refusal part": (_honoured("refusal", "of assistants' messages, as text"), _honoured("type")),
     "image part": (
         _BREAKPOINT,

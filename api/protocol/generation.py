@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from api.errors import InvalidRequestError
 from api.schemas.generation import GenerationFields
@@ -13,6 +14,8 @@ from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, 
 
 # Less is 0 in float32 sums over a vocabulary.
 _SMALLEST_TOP_P = 1e-6
+
+Value = TypeVar("Value", str, float)
 
 
 def to_request(
@@ -36,6 +39,8 @@ def to_request(
         ignores_eos=bool(body.ignore_eos),
         structure=structure,
         arrival_seconds=time.monotonic(),
+        priority=body.priority or 0,
+        cache_salt=cache_salt(body),
     )
 
 
@@ -69,13 +74,20 @@ def _repetition_penalty(body: GenerationFields) -> float:
     return 1.0 if penalty is None else float(penalty)
 
 
-def one_of_names(values: Mapping[str, float | None]) -> float | None:
+def one_of_names(values: Mapping[str, Value | None]) -> Value | None:
     """The value of a field that goes by several names; raises InvalidRequestError where they disagree."""
     given = {name: value for name, value in values.items() if value is not None}
     if len(set(given.values())) > 1:
         first, second, *_ = given
         raise InvalidRequestError(f"'{second}' contradicts '{first}'.", param=second)
     return next(iter(given.values()), None)
+
+
+def cache_salt(body: GenerationFields) -> str:
+    """Prompts find in the prefix cache what prompts of the same salt have left there."""
+    if body.cache_prompt is False:
+        return secrets.token_hex(16)  # a salt that no other request has: there is nothing to find
+    return one_of_names({"cache_salt": body.cache_salt, "extra_key": body.extra_key}) or ""
 
 
 def _logit_bias(bias: Mapping[str, float], vocab_size: int) -> tuple[tuple[int, float], ...]:

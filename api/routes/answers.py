@@ -18,10 +18,13 @@ def json_answer(payload: Any, status: int = 200, headers: dict[str, str] | None 
 
 
 def error_answer(error: ApiError, headers: dict[str, str] | None = None) -> Response:
-    all_headers = dict(headers or {})
-    if error.retry_after_seconds is not None:
-        all_headers["retry-after"] = str(error.retry_after_seconds)
+    all_headers = {**(headers or {}), **retry_headers(error.retry_after_seconds)}
     return json_answer(error_object(error), error.status, all_headers)
+
+
+def retry_headers(seconds: int | None) -> dict[str, str]:
+    """Says when to come back, where the reason passes by itself."""
+    return {} if seconds is None else {"retry-after": str(seconds)}
 
 
 async def answer_api_error(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ class HttpContext:
     config: ServerConfig
     handler: ServerHandler
     unknown_fields: UnknownFields = field(default_factory=UnknownFields)
+    client_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def require_loaded(self) -> None:
         """Raises NotServingError as long as there is no model to speak of."""

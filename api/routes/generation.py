@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -9,6 +10,7 @@ from fastapi import Request, Response
 
 from api.events import TextEvent, Usage
 from api.routes.answers import json_answer
+from api.routes.client_identity import client_id_of
 from api.routes.context import HttpContext
 from api.routes.exchange import Exchange
 from api.routes.sse import EventStreamResponse, EventWriter
@@ -45,9 +47,10 @@ async def whole_answer(
 
 
 def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> Exchange:
+    owned = replace(generation, client_id=client_id_of(request, http.client_secret))
     return Exchange(
         handler=http.handler,
-        channel=http.handler.submit(generation),
+        channel=http.handler.submit(owned),
         receive=request.receive,
         timeout_seconds=http.config.request_timeout_seconds,
         started_seconds=generation.arrival_seconds,

@@ -93,6 +93,16 @@ _STATUS_TEXTS = {
     504: "The time limit is over",
 }
 
+_RETRY_AFTER = {
+    "headers": {
+        "Retry-After": {
+            "description": "Seconds until another try makes sense",
+            "required": True,
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    }
+}
+
 
 @router.api_route("/openapi.json", methods=["GET", "HEAD"], response_model=None)
 async def describe(request: Request) -> Response:
@@ -132,7 +142,7 @@ def _describe(operation: Operation, schemas: dict[Any, dict[str, Any]]) -> dict[
         | {str(status): _error(status, schemas) for status in sorted(operation.other_statuses)},
     }
     if operation.path == "/health":
-        described["responses"]["503"] = _json(_STATUS_TEXTS[503], schemas[HealthAnswer])
+        described["responses"]["503"] = _json(_STATUS_TEXTS[503], schemas[HealthAnswer]) | _RETRY_AFTER
     if operation.body is not None:
         described["requestBody"] = {
             "required": True,
@@ -165,7 +175,8 @@ def _event(chunk: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error(status: int, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    return _json(_STATUS_TEXTS[status], schemas[ErrorAnswer])
+    described = _json(_STATUS_TEXTS[status], schemas[ErrorAnswer])
+    return described | _RETRY_AFTER if status in (429, 503) else described
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:

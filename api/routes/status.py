@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from api.routes.answers import json_answer
+from api.errors import NotServingError
+from api.routes.answers import json_answer, retry_headers
 from api.routes.context import context_of
 from api.routes.openapi import OPERATIONS
 
@@ -20,8 +21,10 @@ async def list_endpoints(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """200 only while requests are taken, so a load balancer can go by the status alone."""
     current = context_of(request).handler.health
-    status = 200 if current.status == "ok" else 503
-    return json_answer({"status": current.status, "detail": current.detail}, status)
+    answer = {"status": current.status, "detail": current.detail}
+    if current.status == "ok":
+        return json_answer(answer)
+    return json_answer(answer, NotServingError.status, retry_headers(NotServingError.retry_after_seconds))
 
 
 @router.api_route("/stats", methods=["GET", "HEAD"], response_model=None)

@@ -33,6 +33,7 @@ RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 TokenIdText = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
 PositiveInt = Annotated[int, Field(ge=1)]
+CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class StreamOptions(WireModel):
@@ -78,6 +79,14 @@ class GenerationFields(StructureFields, RefusedExtensions):
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
+
+    # local extensions: the queue and the prefix cache
+    priority: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] | None = None
+    cache_salt: CacheSalt | None = None
+    extra_key: CacheSalt | None = None
+    cache_prompt: bool | None = None
+    id_slot: int | None = None
+    n_cache_reuse: int | None = None
 
     @property
     def answer_limit(self) -> int | None:

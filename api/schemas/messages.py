@@ -16,6 +16,7 @@ class TextPart(WireModel):
     type: Annotated[Literal["text"], unsupported(_MEDIA, "the model takes text only")]
     text: str
     prompt_cache_breakpoint: dict[str, Any] | None = None
+    cache_control: dict[str, Any] | None = None
 
 
 class RefusalPart(WireModel):

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from api.errors import ApiError
+from api.errors import ApiError, InvalidRequestError
 from api.events import Failed, Finished, TextEvent
 from api.observability.metrics import Metrics
 
@@ -118,7 +118,13 @@ class ChannelTable:
         if isinstance(event, Finished):
             self._metrics.request_ended(event.finish_reason.value)
         elif isinstance(event, Failed):
-            self._metrics.request_failed(event.error.code or event.error.type)
+            self._count_failed(event.error)
+
+    def _count_failed(self, error: ApiError) -> None:
+        """What is wrong with a prompt is found after its request was taken: a refusal all the same."""
+        is_refused = isinstance(error, InvalidRequestError)
+        count = self._metrics.request_refused if is_refused else self._metrics.request_failed
+        count(error.code or error.type)
 
 
 def is_terminal(event: TextEvent) -> bool:

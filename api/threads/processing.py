@@ -63,9 +63,14 @@ class ProcessingThread:
         except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
             self._results.put(Rejected(request.request_id, _as_api_error(error, request.request_id)))
             return
-        num_prompt_tokens = sum({s.prompt_index: s.num_prompt_tokens for s, _ in choices}.values())
-        pipelines = tuple(pipeline for _, pipeline in choices)
-        self._results.put(Opened(request.request_id, pipelines, num_prompt_tokens, request.arrival_seconds))
+        opened = Opened(
+            request_id=request.request_id,
+            pipelines=tuple(pipeline for _, pipeline in choices),
+            num_choices=request.num_choices,
+            num_prompt_tokens=sum({s.prompt_index: s.num_prompt_tokens for s, _ in choices}.values()),
+            arrival_seconds=request.arrival_seconds,
+        )
+        self._results.put(opened)
         for sequence, _ in choices:
             self._inbox.put(sequence)
 

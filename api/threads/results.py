@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.errors import ApiError, ServerSideError
+from api.errors import ApiError, InvalidRequestError, ServerSideError
 from api.events import (
     Accepted,
     ChoiceFinished,
@@ -24,7 +24,7 @@ from api.events import (
     Usage,
 )
 from api.observability.metrics import Metrics
-from api.observability.request_log import RequestTiming, log_failed, log_finished
+from api.observability.request_log import RequestTiming, log_failed, log_finished, log_refused
 from api.threads.contracts import Deliver, Inbox, ResultQueue
 from api.threads.worker import Heartbeat
 from api.types import Cancel, FinishReason, StepOutput
@@ -38,6 +38,7 @@ class _Choice:
 
     pipeline: OutputPipeline
     timing: RequestTiming
+    num_cached_tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class _Answer:
     """One request's output side."""
 
     choices: tuple[_Choice, ...]
+    num_choices: int  # for each prompt
     num_prompt_tokens: int
     open_choices: set[int]  # indices of those that go on
 
@@ -53,8 +55,16 @@ class _Answer:
         return Usage(
             num_prompt_tokens=self.num_prompt_tokens,
             num_completion_tokens=sum(choice.timing.num_tokens for choice in self.choices),
+            num_cached_tokens=self._num_cached_tokens,
             num_reasoning_tokens=sum(choice.pipeline.num_reasoning_tokens for choice in self.choices),
         )
+
+    @property
+    def _num_cached_tokens(self) -> int:
+        """A prompt is read by one of its choices, in whose place the others find it."""
+        cached = [choice.num_cached_tokens for choice in self.choices]
+        firsts = range(0, len(cached), self.num_choices)
+        return sum(max(cached[first : first + self.num_choices]) for first in firsts)
 
 
 class ResultsThread:
@@ -94,7 +104,7 @@ class ResultsThread:
     def _open(self, message: Opened) -> list[TextEvent]:
         choices = tuple(_Choice(p, RequestTiming(message.arrival_seconds)) for p in message.pipelines)
         self._answers[message.request_id] = _Answer(
-            choices, message.num_prompt_tokens, set(range(len(choices)))
+            choices, message.num_choices, message.num_prompt_tokens, set(range(len(choices)))
         )
         return [Accepted(message.request_id, message.num_prompt_tokens)]
 
@@ -109,6 +119,7 @@ class ResultsThread:
 
     def _handle_output(self, output: StepOutput, answer: _Answer, now_seconds: float) -> list[TextEvent]:
         choice = answer.choices[output.choice_index]
+        choice.num_cached_tokens = max(choice.num_cached_tokens, output.num_cached_tokens)
         if output.token_id is not None:
             self._count(choice.timing, now_seconds)
         if output.error is not None:
@@ -160,7 +171,8 @@ class ResultsThread:
 
     def _fail(self, request_id: str, error: ApiError) -> Failed:
         self._answers.pop(request_id, None)
-        log_failed(request_id, error)
+        log_unanswered = log_refused if isinstance(error, InvalidRequestError) else log_failed
+        log_unanswered(request_id, error)
         return Failed(request_id, error)
 
 

@@ -92,6 +92,8 @@ def create_sequence(
     request_number: int = 0,
     choice_index: int = 0,
     cache_salt: str = "",
+    client_id: str = "",
+    priority: int = 0,
 ) -> Sequence:
     """A request ``r<number>``, by default its sequence's id, whose prompt differs from every other's."""
     number = request_number or sequence_id
@@ -107,6 +109,8 @@ def create_sequence(
         eos_token_ids=frozenset(eos_token_ids),
         arrival_seconds=arrival_seconds,
         cache_salt=cache_salt,
+        client_id=client_id,
+        priority=priority,
     )
 
 

@@ -288,3 +288,36 @@ def test_a_steps_time_ends_when_it_was_read_not_when_the_next_was_dispatched() -
     read_seconds, clock.now = clock.now + 1.0, clock.now + 3.0
     scheduler.update([], read_seconds)
     assert budget.seconds_per_row == pytest.approx(0.75 * 6.0 / 10)  # of the average row, without plain steps
+
+
+# --- fairness ----------------------------------------------------------------------------------
+
+
+def test_one_clients_hundred_requests_do_not_keep_anothers_one_waiting() -> None:
+    loop = create_loop(max_batch_size=2)
+    for i in range(1, 21):
+        loop.add(create_sequence(i, num_prompt_tokens=10, max_tokens=5, client_id="many"))
+    loop.step()
+    loop.add(create_sequence(21, num_prompt_tokens=30, max_tokens=5, client_id="one"))
+    while not loop.results["r21"].is_done:
+        loop.step()
+    assert sum(result.is_done for result in loop.results.values()) <= 4
+
+
+def test_a_better_priority_is_admitted_first_and_preempted_last() -> None:
+    loop = create_loop(max_batch_size=1)
+    loop.add(create_sequence(1, max_tokens=2, priority=5))
+    loop.add(create_sequence(2, max_tokens=2, priority=-5))
+    loop.add(create_sequence(3, max_tokens=2))
+    loop.finish()
+    first = [s.sequence_id for plan in loop.plans for s in plan.spans if s.samples and s.sample_index == 0]
+    assert first == [2, 3, 1]
+
+
+def test_what_is_read_again_after_a_preemption_is_not_charged_again() -> None:
+    sequence = create_sequence(num_prompt_tokens=10)
+    assert sequence.num_unread(6) == 6
+    sequence.compute(6)
+    sequence.restart()
+    assert sequence.num_unread(4) == 0
+    assert sequence.num_unread(8) == 2

@@ -15,17 +15,19 @@ class Clock:
 
 def test_requests_by_outcome() -> None:
     metrics = Metrics()
-    for _ in range(4):
+    for _ in range(5):
         metrics.request_received()
     metrics.request_ended("stop")
+    metrics.request_ended("tool_calls")
     metrics.request_ended("cancelled")
     metrics.request_failed("internal_error")
     metrics.request_refused("rate_limit_exceeded")
     counts = metrics.snapshot()["requests"]
     assert counts == {
-        "received": 4,
+        "received": 5,
         "stop": 1,
         "length": 0,
+        "tool_calls": 1,
         "cancelled": 1,
         "failed": 1,
         "refused": 1,

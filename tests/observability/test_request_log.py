@@ -30,7 +30,7 @@ def test_the_line_of_a_finished_request() -> None:
     for now in (0.25, 0.75):
         timing.token(now)
     with capture_logs() as lines:
-        log_finished("a", FinishReason.LENGTH, Usage(7, 2), [timing, RequestTiming(0.0)])
+        log_finished("a", FinishReason.LENGTH, Usage(7, 2, num_cached_tokens=5), [timing, RequestTiming(0.0)])
     assert lines == [
         {
             "event": "request finished",
@@ -39,6 +39,7 @@ def test_the_line_of_a_finished_request() -> None:
             "finish_reason": "length",
             "prompt_tokens": 7,
             "completion_tokens": 2,
+            "cached_tokens": 5,
             "ttft_seconds": 0.25,
             "tokens_per_second": 2.0,
         }

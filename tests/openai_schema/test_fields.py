@@ -46,7 +46,10 @@ TABLES = {
     "ChatCompletionStreamOptions": OBJECTS["stream options"],
 }
 LOCAL = {"reasoning", "reasoning_content", "annotations"}  # of an assistant's message
-LOCAL_NAMES = {("ChatCompletionRequestToolMessage", "name")}
+LOCAL_NAMES = {
+    ("ChatCompletionRequestToolMessage", "name"),
+    ("ChatCompletionRequestMessageContentPartText", "cache_control"),
+}
 
 
 @pytest.mark.parametrize("name", FACTS["fields"])

@@ -111,6 +111,12 @@ COMPLETIONS = SHARED | {
 }
 
 SHARED_EXTENSIONS = {
+    "cache_prompt": Example({"cache_prompt": False}),
+    "cache_salt": Example({"cache_salt": "x"}),
+    "extra_key": Example({"extra_key": "x"}),
+    "id_slot": Example({"id_slot": 3}),
+    "n_cache_reuse": Example({"n_cache_reuse": 256}),
+    "priority": Example({"priority": -1}),
     "allowed_token_ids": Example({"allowed_token_ids": [1]}),
     "bad_words": Example({"bad_words": ["x"]}),
     "dry_multiplier": Example({"dry_multiplier": 0.8}),
@@ -225,6 +231,7 @@ OBJECTS: dict[str, dict[str, Example]] = {
         "role": Example(_messages(USER, FUNCTION_RESULT)),
     },
     "text part": {
+        "cache_control": _part({"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}),
         "prompt_cache_breakpoint": _part({"type": "text", "text": "x"} | BREAKPOINT),
         "text": _part({"type": "text", "text": "y"}),
         "type": _part({"type": "text", "text": "x"}, is_constant=True),

@@ -27,6 +27,11 @@ def test_prompts(prompt: Any, expected: tuple[Any, ...]) -> None:
     assert convert(prompt=prompt).prompt == TextPrompts(expected)
 
 
+def test_the_place_in_the_queue_and_in_the_cache() -> None:
+    request = convert(priority=3, cache_salt="tenant")
+    assert (request.priority, request.cache_salt) == (3, "tenant")
+
+
 def test_fields_reach_the_generation_request() -> None:
     request = convert(prompt=["a", "b"], n=2, best_of=2, logprobs=3, stop="x", guided_regex="a", suffix="")
     assert request.request_id.startswith("cmpl-")

@@ -52,6 +52,19 @@ def test_the_smallest_nucleus_is_greedy(convert: Convert) -> None:
     assert not convert(top_p=0.001).sampling.is_greedy
 
 
+def test_the_place_in_the_queue_and_in_the_cache(convert: Convert) -> None:
+    request = convert(priority=-7, cache_salt="tenant")
+    assert (request.priority, request.cache_salt) == (-7, "tenant")
+    assert convert(extra_key="tenant", cache_prompt=True).cache_salt == "tenant"
+    assert convert(cache_salt="tenant", extra_key="tenant").cache_salt == "tenant"
+    assert (convert().priority, convert().cache_salt) == (0, "")
+
+
+def test_a_prompt_that_is_not_to_be_cached_shares_with_nobody(convert: Convert) -> None:
+    salts = {convert(cache_prompt=False, cache_salt="tenant").cache_salt for _ in range(3)}
+    assert len(salts - {"", "tenant"}) == 3
+
+
 def test_a_penalty_of_two_names(convert: Convert) -> None:
     assert convert(repeat_penalty=1.25).sampling.repetition_penalty == 1.25
     assert convert(repeat_penalty=1.25, repetition_penalty=1.25).sampling.repetition_penalty == 1.25
@@ -63,6 +76,7 @@ def test_a_penalty_of_two_names(convert: Convert) -> None:
         ({"repeat_penalty": 1.2, "repetition_penalty": 1.3}, "repeat_penalty"),
         ({"logit_bias": {"1000": 1}}, "logit_bias"),
         ({"stop_token_ids": [1000]}, "stop_token_ids"),
+        ({"cache_salt": "a", "extra_key": "b"}, "extra_key"),
         ({"min_tokens": 6, "max_tokens": 5}, "min_tokens"),
         ({"min_tokens": 6, "max_completion_tokens": 5, "max_tokens": 9}, "min_tokens"),
     ],

@@ -9,7 +9,14 @@ import orjson
 import pytest
 import structlog
 
-from api.errors import ContextLengthError, OutOfMemoryError, QueueFullError, ServerSideError
+from api.errors import (
+    ApiError,
+    ContextLengthError,
+    NotServingError,
+    OutOfMemoryError,
+    QueueFullError,
+    ServerSideError,
+)
 from api.server_handler import Health
 from tests.fakes.server_handler import FakeServerHandler, failing, hanging, silent
 from tests.routes.conftest import ClientFactory
@@ -45,6 +52,7 @@ def test_a_whole_answer(client: httpx.AsyncClient, handler: FakeServerHandler) -
     assert response.status_code == 200
     assert response.json()["choices"][0]["message"]["content"] == "Hello ✓"
     assert response.json()["model"] == "tiny"
+    assert response.json()["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
     assert response.json()["id"] == handler.requests[0].request_id
     assert handler.cancelled == []
 
@@ -102,6 +110,16 @@ def test_a_full_queue_says_when_to_come_back(client: httpx.AsyncClient, handler:
     response = post(client)
     assert_error(response, 429, "rate_limit_exceeded")
     assert response.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("error", [OutOfMemoryError("full"), NotServingError("ending")])
+def test_a_request_that_fails_for_now_says_when_to_come_back(
+    client: httpx.AsyncClient, handler: FakeServerHandler, stream: bool, error: ApiError
+) -> None:
+    handler.script = failing(error)
+    response = post(client, stream=stream)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
 
 
 @pytest.mark.parametrize("status", ["loading", "draining", "dead"])

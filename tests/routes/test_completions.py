@@ -22,6 +22,7 @@ def test_a_whole_answer(client: httpx.AsyncClient, handler: FakeServerHandler) -
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
     assert {choice["text"] for choice in answer["choices"]} == {"Hello ✓"}
     assert answer["id"] == handler.requests[0].request_id
+    assert answer["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
     assert handler.requests[0].prompt == TextPrompts(("a", "b"))
 
 
@@ -33,6 +34,7 @@ def test_a_stream(client: httpx.AsyncClient) -> None:
     assert "".join(each["choices"][0]["text"] for each in parsed if each["choices"]) == "Hello ✓"
     assert parsed[1]["choices"][0]["logprobs"]["text_offset"] == [3]
     assert parsed[-1]["usage"]["total_tokens"] == 10
+    assert parsed[-1]["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
 
 
 def test_a_stream_without_text_yet_is_silent_until_a_sign_of_life_is_due(

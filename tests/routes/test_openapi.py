@@ -58,6 +58,7 @@ def test_each_answer_is_described(operation: Any) -> None:
     responses = openapi_document("x", "1")["paths"][operation.path][operation.method.lower()]["responses"]
     assert "application/json" in responses["200"]["content"]
     for status, response in responses.items():
+        assert ("Retry-After" in response.get("headers", {})) is (status in ("429", "503"))
         expected = "HealthAnswer" if operation.path == "/health" else "ErrorAnswer"
         schema = response["content"]["application/json"]["schema"]
         assert status == "200" or schema["$ref"].endswith(expected)

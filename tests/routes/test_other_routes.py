@@ -48,6 +48,7 @@ def test_health(client: httpx.AsyncClient, handler: FakeServerHandler, status: A
     assert response.status_code == expected
     assert response.json() == {"status": status, "detail": "reading weights"}
     assert get(client, "/health", "HEAD").status_code == expected
+    assert response.headers.get("retry-after") == (None if expected == 200 else "5")
 
 
 @pytest.mark.parametrize("path", ["/stats", "/v1/models", "/v1/models/model"])
@@ -57,6 +58,7 @@ def test_nothing_is_known_while_loading(
     handler.health = Health("loading", "reading weights")
     response = get(client, path)
     assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
     assert "reading weights" in response.json()["error"]["message"]
 
 

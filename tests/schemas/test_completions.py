@@ -27,6 +27,8 @@ from api.schemas.validation import validate_body
         ({"prompt": "x", "logprobs": True}, "logprobs"),
         ({"prompt": "x", "max_tokens": 0}, "max_tokens"),
         ({"prompt": "x", "echo": 1}, "echo"),
+        ({"prompt": "x", "priority": "0"}, "priority"),
+        ({"prompt": "x", "cache_salt": ""}, "cache_salt"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_path(fields: dict[str, Any], param: str) -> None:

@@ -21,6 +21,7 @@ from api.types import (
     ChatPrompt,
     FinishReason,
     GenerationRequest,
+    PrefixCacheStats,
     SampledLogprobs,
     SampledToken,
     SamplingParams,
@@ -33,6 +34,7 @@ from api.types import (
 
 EOS = ord("!")
 GREEDY = SamplingParams(temperature=0.0)
+PREFIX_CACHE = PrefixCacheStats(num_asked_tokens=8, num_hit_tokens=2, num_blocks=1, limit_bytes=500)
 
 
 class FakePipeline:
@@ -117,6 +119,7 @@ class FakeScheduler:
     planned: tuple[int, ...] = ()
     cancelled_ids: list[str] = field(default_factory=list)
     schedule_error: BaseException | None = None
+    num_cached_tokens: int = 0  # of each prompt
 
     @property
     def has_work(self) -> bool:
@@ -157,7 +160,7 @@ class FakeScheduler:
 
     def stats(self) -> SchedulerStats:
         used_bytes = 10 * len(self.running)
-        return SchedulerStats(len(self.running), 0, used_bytes, used_bytes, 1000, 0)
+        return SchedulerStats(len(self.running), 0, used_bytes, used_bytes, 1000, 0, PREFIX_CACHE)
 
     def _append(self, token: SampledToken) -> StepOutput:
         sequence = self.running[token.sequence_id]
@@ -169,7 +172,12 @@ class FakeScheduler:
         if reason is not None:
             self._drop(token.sequence_id)
         return StepOutput(
-            sequence.request_id, token.token_id, is_text, reason, choice_index=sequence.choice_index
+            sequence.request_id,
+            token.token_id,
+            is_text,
+            reason,
+            choice_index=sequence.choice_index,
+            num_cached_tokens=self.num_cached_tokens,
         )
 
     def _drop(self, sequence_id: int) -> None:

@@ -95,7 +95,7 @@ def test_every_choice_has_its_own_sequence_and_pipeline() -> None:
     stage.requests.put(create_request("a", num_choices=3))
     sequences, (opened,) = stage.run()
     assert [sequence.choice_index for sequence in sequences] == [0, 1, 2]
-    assert len(opened.pipelines) == 3
+    assert (len(opened.pipelines), opened.num_choices) == (3, 3)
     assert opened.num_prompt_tokens == 3  # one prompt, counted once
 
 

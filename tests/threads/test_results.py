@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from api.errors import InvalidRequestError, ServerSideError
+from api.errors import ContextLengthError, InvalidRequestError, ServerSideError
 from api.events import (
     Accepted,
     ChoiceFinished,
@@ -47,15 +47,28 @@ class Stage:
         return [self.inbox.get() for _ in range(self.inbox.qsize())]
 
 
-def opened(request_id: str = "a", stop: tuple[str, ...] = (), num_choices: int = 1) -> Opened:
-    pipelines = tuple(FakePipeline(stop) for _ in range(num_choices))
-    return Opened(request_id, pipelines, 3, arrival_seconds=0.0)
+def opened(
+    request_id: str = "a", stop: tuple[str, ...] = (), num_choices: int = 1, num_prompts: int = 1
+) -> Opened:
+    pipelines = tuple(FakePipeline(stop) for _ in range(num_prompts * num_choices))
+    return Opened(request_id, pipelines, num_choices, 3, arrival_seconds=0.0)
 
 
 def token(
-    text: str, request_id: str = "a", reason: FinishReason | None = None, choice_index: int = 0
+    text: str,
+    request_id: str = "a",
+    reason: FinishReason | None = None,
+    choice_index: int = 0,
+    num_cached_tokens: int = 0,
 ) -> StepOutput:
-    return StepOutput(request_id, ord(text), text != chr(EOS), reason, choice_index=choice_index)
+    return StepOutput(
+        request_id,
+        ord(text),
+        text != chr(EOS),
+        reason,
+        choice_index=choice_index,
+        num_cached_tokens=num_cached_tokens,
+    )
 
 
 def delta(text: str, request_id: str = "a", choice_index: int = 0) -> OutputDelta:
@@ -108,7 +121,7 @@ def test_a_stop_string_that_only_the_flush_decides_is_the_reason() -> None:
             return OutputPiece("cut")
 
     stage = Stage()
-    message = Opened("a", (LatePipeline(("END",)),), 3, arrival_seconds=0.0)
+    message = Opened("a", (LatePipeline(("END",)),), 1, 3, arrival_seconds=0.0)
     events = stage.run(message, StepOutputs([token("E", reason=FinishReason.LENGTH)]))
     assert events[1:] == [delta("cut"), *finished(FinishReason.STOP, Usage(3, 1))]
 
@@ -147,6 +160,16 @@ def test_rejected_and_failed_steps_become_failures() -> None:
     assert events == [Failed("r", refused), Accepted("a", 3), Failed("a", broken)]
 
 
+def test_only_what_the_client_got_wrong_is_logged_as_a_refusal() -> None:
+    refused, broken = ContextLengthError("long"), ServerSideError("broken")
+    with capture_logs() as lines:
+        Stage().run(Rejected("r", refused), opened(), StepOutputs([StepOutput("a", error=broken)]))
+    assert [(line["event"], line["request_id"]) for line in lines] == [
+        ("request refused", "r"),
+        ("request failed", "a"),
+    ]
+
+
 def test_a_broken_pipeline_fails_its_request_alone() -> None:
     stage = Stage()
     events = stage.run(opened("a"), opened("b"), StepOutputs([token("~", "a"), token("y", "b")]), *steps("x"))
@@ -163,7 +186,7 @@ def test_one_line_and_the_latencies_per_request() -> None:
         stage.run(opened(), *steps("ab"), StepOutputs([token("!", reason=FinishReason.STOP)]))
     (line,) = lines
     assert (line["log_level"], line["request_id"], line["finish_reason"]) == ("info", "a", "stop")
-    assert (line["prompt_tokens"], line["completion_tokens"]) == (3, 3)
+    assert (line["prompt_tokens"], line["completion_tokens"], line["cached_tokens"]) == (3, 3, 0)
     assert line["ttft_seconds"] > 0
     snapshot = stage.metrics.snapshot()
     assert snapshot["time_to_first_token_seconds"]["count"] == 1
@@ -185,6 +208,25 @@ def test_choices_end_one_by_one_and_the_request_with_the_last() -> None:
     assert stage.to_batch() == [Cancel("a", 0)]
 
 
+def test_each_prompts_cached_tokens_are_those_of_the_choice_that_read_it() -> None:
+    """Two prompts of two choices: the second choice read the first prompt, the first one the second."""
+    numbers = (0, 2, 1, 0)
+    outputs = [
+        token("!", reason=FinishReason.STOP, choice_index=index, num_cached_tokens=number)
+        for index, number in enumerate(numbers)
+    ]
+    with capture_logs() as lines:
+        events = Stage().run(opened(num_choices=2, num_prompts=2), StepOutputs(outputs))
+    assert events[-1] == Finished("a", FinishReason.STOP, Usage(3, 4, num_cached_tokens=2 + 1))
+    assert lines[-1]["cached_tokens"] == 3
+
+
+def test_cached_tokens_are_known_also_of_an_answer_that_is_cut_short() -> None:
+    first = StepOutputs([token("x", num_cached_tokens=2)])
+    events = Stage().run(opened(), first, Cancel("a"))
+    assert events[-1] == Finished("a", FinishReason.CANCELLED, Usage(3, 1, num_cached_tokens=2))
+
+
 def test_a_choice_that_breaks_ends_its_request_and_the_other_choices_work() -> None:
     stage = Stage()
     broken = StepOutput("a", error=ServerSideError("broken"), choice_index=1)
@@ -201,7 +243,7 @@ def test_an_answer_with_calls_ends_for_them() -> None:
             return OutputPiece("held")
 
     def run(reason: FinishReason) -> list[TextEvent]:
-        message = Opened("a", (CallingPipeline(),), 3, arrival_seconds=0.0)
+        message = Opened("a", (CallingPipeline(),), 1, 3, arrival_seconds=0.0)
         return Stage().run(message, StepOutputs([token("x", reason=reason)]))[3:]
 
     assert run(FinishReason.STOP) == finished(FinishReason.TOOL_CALLS, Usage(3, 1, 0, 1))

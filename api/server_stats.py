@@ -1,0 +1,68 @@
+"""What /stats says: the threads' counts and the scheduler's snapshot, as one nested dict ready for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from api.types import PrefixCacheStats, SchedulerStats
+
+Section = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStats:
+    """Everything that a moment's /stats is made of."""
+
+    status: str
+    model: Section
+    metrics: Section  # a snapshot of the Metrics
+    scheduler: SchedulerStats
+    num_live: int  # requests
+    num_sequences: int  # of these requests: rows that they take, or wait for
+    max_running: int
+
+    def as_dict(self) -> Section:
+        """Counts, rates, seconds and bytes; units in the keys."""
+        metrics = dict(self.metrics)
+        requests = {"live": self.num_live, **metrics.pop("requests")}
+        return {
+            "status": self.status,
+            "model": self.model,
+            "requests": requests,
+            "batch": self._batch(metrics.pop("peak_running")),
+            "kv_memory": self._kv_memory(),
+            "prefix_cache": prefix_cache_section(self.scheduler.prefix_cache),
+            **metrics,
+        }
+
+    def _batch(self, peak_running: int) -> Section:
+        return {
+            "running": self.scheduler.num_running,
+            "queued": max(0, self.num_sequences - self.scheduler.num_running),
+            "peak_running": peak_running,
+            "max_running": self.max_running,
+            "preemptions": self.scheduler.num_preemptions,
+        }
+
+    def _kv_memory(self) -> Section:
+        return {
+            "used_bytes": self.scheduler.kv_used_bytes,
+            "reserved_bytes": self.scheduler.kv_reserved_bytes,
+            "budget_bytes": self.scheduler.kv_budget_bytes,
+        }
+
+
+def prefix_cache_section(stats: PrefixCacheStats) -> Section:
+    """``hit_rate``: prompt tokens that were there, of all that were looked up; 0 where none were."""
+    hit_rate = stats.num_hit_tokens / stats.num_asked_tokens if stats.num_asked_tokens else 0.0
+    return {
+        "enabled": stats.limit_bytes > 0,
+        "hit_rate": round(hit_rate, 4),
+        "asked_tokens": stats.num_asked_tokens,
+        "hit_tokens": stats.num_hit_tokens,
+        "blocks": stats.num_blocks,
+        "evicted_blocks": stats.num_evicted_blocks,
+        "used_bytes": stats.used_bytes,
+        "limit_bytes": stats.limit_bytes,
+    }

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+
+from api.observability.metrics import Metrics
+from api.server_stats import ServerStats, prefix_cache_section
+from api.types import PrefixCacheStats, SchedulerStats
+
+
+def create_stats(scheduler: SchedulerStats, num_sequences: int = 0) -> ServerStats:
+    metrics = Metrics()
+    metrics.step_done(0.1, num_prompt_tokens=4, num_output_tokens=1, num_running=3)
+    return ServerStats("ok", {"parameters": 1}, metrics.snapshot(), scheduler, 2, num_sequences, 32)
+
+
+def test_the_sections_are_json_and_leave_the_snapshot_as_it_is() -> None:
+    stats = create_stats(SchedulerStats(num_running=3, kv_used_bytes=70), num_sequences=8)
+    found = json.loads(json.dumps(stats.as_dict()))
+    assert found == json.loads(json.dumps(stats.as_dict()))
+    assert found["requests"]["live"] == 2
+    assert (found["batch"]["running"], found["batch"]["queued"], found["batch"]["peak_running"]) == (3, 5, 3)
+    assert found["kv_memory"]["used_bytes"] == 70
+    assert found["tokens"]["prompt_total"] == 4
+    assert "peak_running" not in found
+
+
+def test_rows_that_are_not_released_yet_queue_for_nothing() -> None:
+    assert create_stats(SchedulerStats(num_running=2), num_sequences=1).as_dict()["batch"]["queued"] == 0
+
+
+def test_the_prefix_cache_in_tokens_blocks_and_bytes() -> None:
+    stats = PrefixCacheStats(300, 100, num_blocks=4, num_evicted_blocks=7, used_bytes=64, limit_bytes=128)
+    assert prefix_cache_section(stats) == {
+        "enabled": True,
+        "hit_rate": 0.3333,
+        "asked_tokens": 300,
+        "hit_tokens": 100,
+        "blocks": 4,
+        "evicted_blocks": 7,
+        "used_bytes": 64,
+        "limit_bytes": 128,
+    }
+
+
+def test_a_cache_that_is_off_has_no_rate() -> None:
+    section = prefix_cache_section(PrefixCacheStats())
+    assert (section["enabled"], section["hit_rate"]) == (False, 0.0)
