@@ -304,11 +304,11 @@ def test_one_clients_hundred_requests_do_not_keep_anothers_one_waiting() -> None
     assert sum(result.is_done for result in loop.results.values()) <= 4
 
 
-def test_a_better_priority_is_admitted_first_and_preempted_last() -> None:
+def test_a_better_priority_is_admitted_first() -> None:
     loop = create_loop(max_batch_size=1)
-    loop.add(create_sequence(1, max_tokens=2, priority=5))
-    loop.add(create_sequence(2, max_tokens=2, priority=-5))
-    loop.add(create_sequence(3, max_tokens=2))
+    loop.add(create_sequence(1, max_tokens=2, priority=5, arrival_seconds=100))
+    loop.add(create_sequence(2, max_tokens=2, priority=-5, arrival_seconds=100))
+    loop.add(create_sequence(3, max_tokens=2, arrival_seconds=100))
     loop.finish()
     first = [s.sequence_id for plan in loop.plans for s in plan.spans if s.samples and s.sample_index == 0]
     assert first == [2, 3, 1]
