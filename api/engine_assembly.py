@@ -10,6 +10,7 @@ from typing import Any
 
 from api.config import EngineConfig, ServerConfig
 from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.device_memory import DeviceMemory
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
@@ -27,6 +28,7 @@ from api.errors import StartupError
 from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
 from api.text.tokenizer import load_tokenizer
+from api.types import DeviceBytes
 
 Report = Callable[[str], None]
 
@@ -50,6 +52,7 @@ class LoadedEngine:
     fingerprint: str  # same weights and arithmetic: same value
     vocab_size: int  # token ids are below this
     describe: dict[str, Any]  # what /stats says about the model
+    read_device: Callable[[], DeviceBytes]
 
 
 def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
@@ -90,6 +93,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         fingerprint=_fingerprint(loaded, chosen, platform),
         vocab_size=tokenizer.vocab_size,
         describe=_describe(loaded, chosen, platform),
+        read_device=DeviceMemory().read,
     )
 
 

@@ -234,6 +234,7 @@ class ServerHandler:
             model=engine.describe if engine is not None else {},
             metrics=self._metrics.snapshot(),
             scheduler=self._batch.stats,
+            device=self._batch.device,
             num_live=len(self._channels),
             num_sequences=self._channels.num_sequences,
             max_running=self._config.engine.max_batch_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from api.types import PrefixCacheStats, SchedulerStats
+from api.types import DeviceBytes, PrefixCacheStats, SchedulerStats
 
 Section = dict[str, Any]
 
@@ -18,6 +18,7 @@ class ServerStats:
     model: Section
     metrics: Section  # a snapshot of the Metrics
     scheduler: SchedulerStats
+    device: DeviceBytes
     num_live: int  # requests
     num_sequences: int  # of these requests: rows that they take, or wait for
     max_running: int
@@ -33,6 +34,7 @@ class ServerStats:
             "batch": self._batch(metrics.pop("peak_running")),
             "kv_memory": self._kv_memory(),
             "prefix_cache": prefix_cache_section(self.scheduler.prefix_cache),
+            "device_memory": self._device_memory(),
             **metrics,
         }
 
@@ -50,6 +52,21 @@ class ServerStats:
             "used_bytes": self.scheduler.kv_used_bytes,
             "reserved_bytes": self.scheduler.kv_reserved_bytes,
             "budget_bytes": self.scheduler.kv_budget_bytes,
+        }
+
+
+    def _device_memory(self) -> Section:
+        """``unaccounted_bytes``: what MLX holds beside weights, slots and blocks; nothing but small change
+        when no step is under way.
+        """
+        device, scheduler = self.device, self.scheduler
+        accounted = device.loaded_bytes + scheduler.kv_reserved_bytes + scheduler.prefix_cache.used_bytes
+        return {
+            "active_bytes": device.active_bytes,
+            "loaded_bytes": device.loaded_bytes,
+            "unaccounted_bytes": device.active_bytes - accounted,
+            "buffer_cache_bytes": device.cache_bytes,
+            "peak_bytes": device.peak_bytes,
         }
 
 

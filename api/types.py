@@ -279,6 +279,16 @@ class StepOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceBytes:
+    """MLX's own count of what it holds."""
+
+    loaded_bytes: int = 0  # active when the model had just been loaded: weights and constants
+    active_bytes: int = 0
+    cache_bytes: int = 0  # freed buffers that are kept for reuse
+    peak_bytes: int = 0  # the most that was ever active
+
+
+@dataclass(frozen=True, slots=True)
 class PrefixCacheStats:
     """Counts since the start, and what is kept now. ``num_hit_tokens`` of ``num_asked_tokens`` were there."""
 

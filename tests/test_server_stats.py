@@ -4,13 +4,16 @@ import json
 
 from api.observability.metrics import Metrics
 from api.server_stats import ServerStats, prefix_cache_section
-from api.types import PrefixCacheStats, SchedulerStats
+from api.types import DeviceBytes, PrefixCacheStats, SchedulerStats
 
 
 def create_stats(scheduler: SchedulerStats, num_sequences: int = 0) -> ServerStats:
     metrics = Metrics()
     metrics.step_done(0.1, num_prompt_tokens=4, num_output_tokens=1, num_running=3)
-    return ServerStats("ok", {"parameters": 1}, metrics.snapshot(), scheduler, 2, num_sequences, 32)
+    device = DeviceBytes(loaded_bytes=100, active_bytes=275, cache_bytes=30, peak_bytes=300)
+    return ServerStats(
+        "ok", {"parameters": 1}, metrics.snapshot(), scheduler, device, 2, num_sequences, max_running=32
+    )
 
 
 def test_the_sections_are_json_and_leave_the_snapshot_as_it_is() -> None:
@@ -45,3 +48,14 @@ def test_the_prefix_cache_in_tokens_blocks_and_bytes() -> None:
 def test_a_cache_that_is_off_has_no_rate() -> None:
     section = prefix_cache_section(PrefixCacheStats())
     assert (section["enabled"], section["hit_rate"]) == (False, 0.0)
+
+
+def test_what_the_device_holds_is_compared_with_the_account() -> None:
+    scheduler = SchedulerStats(kv_reserved_bytes=70, prefix_cache=PrefixCacheStats(used_bytes=100))
+    assert create_stats(scheduler).as_dict()["device_memory"] == {
+        "active_bytes": 275,
+        "loaded_bytes": 100,
+        "unaccounted_bytes": 5,
+        "buffer_cache_bytes": 30,
+        "peak_bytes": 300,
+    }

@@ -14,7 +14,7 @@ from api.events import StepOutputs
 from api.observability.metrics import Metrics
 from api.threads.contracts import Inbox, LoadedEngine, ResultQueue, Scheduler
 from api.threads.worker import Heartbeat
-from api.types import Cancel, SchedulerStats, StepOutput, StepPlan
+from api.types import Cancel, DeviceBytes, SchedulerStats, StepOutput, StepPlan
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,9 @@ class BatchThread:
         self._results = results
         self._metrics = metrics
         self.heartbeat = Heartbeat("batch")
-        self.stats = SchedulerStats()  # the latest snapshot, for /stats; replaced whole
+        # The latest snapshots, for /stats; replaced whole.
+        self.stats = SchedulerStats()
+        self.device = DeviceBytes()
 
     def run(self) -> None:
         try:
@@ -44,15 +46,18 @@ class BatchThread:
         except BaseException as error:  # also a library that calls sys.exit: the waiters must hear of it
             self._loaded.set_exception(_as_startup_error(error))
             return
-        self.stats = engine.scheduler.stats()
+        self._publish(engine)
         self._loaded.set_result(engine)
         self._serve(engine)
 
     def _serve(self, engine: LoadedEngine) -> None:
         while self._take_messages(engine):
             outputs = self._step(engine) if engine.scheduler.has_work else []
-            self.stats = engine.scheduler.stats()  # before a client can know that its answer ended
+            self._publish(engine)  # before a client can know that its answer ended
             self._send(outputs)
+
+    def _publish(self, engine: LoadedEngine) -> None:
+        self.stats, self.device = engine.scheduler.stats(), engine.read_device()
 
     def _take_messages(self, engine: LoadedEngine) -> bool:
         """Empties the inbox, waiting only when there is nothing to compute. False at the end."""

@@ -14,6 +14,7 @@ from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.types import (
     Cancel,
     ChatPrompt,
+    DeviceBytes,
     GenerationRequest,
     SampledToken,
     SchedulerStats,
@@ -100,6 +101,9 @@ class LoadedEngine(Protocol):
     @property
     def describe(self) -> dict[str, Any]:
         """What /stats says about the model; JSON-ready."""
+
+    def read_device(self) -> DeviceBytes:
+        """What the device's memory holds. Batch thread only."""
 
 
 @dataclass(frozen=True, slots=True)

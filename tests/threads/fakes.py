@@ -19,6 +19,7 @@ from api.errors import ContextLengthError, ServerSideError
 from api.events import OutputPiece, OutputPipeline
 from api.types import (
     ChatPrompt,
+    DeviceBytes,
     FinishReason,
     GenerationRequest,
     PrefixCacheStats,
@@ -227,6 +228,9 @@ class FakeEngine:
     fingerprint: str = "fp_0123456789ab"
     vocab_size: int = 256
     describe: dict[str, Any] = field(default_factory=lambda: {"parameters": 1})
+
+    def read_device(self) -> DeviceBytes:
+        return DeviceBytes(loaded_bytes=100, active_bytes=120)
 
     @property
     def is_empty(self) -> bool:

@@ -1,0 +1,23 @@
+"""What MLX says of the device's memory, to be compared with the engine's own account."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from api.types import DeviceBytes
+
+
+class DeviceMemory:
+    """Made when the model is loaded and no sequence has any state: what is active then stays."""
+
+    def __init__(self) -> None:
+        mx.clear_cache()
+        self._loaded_bytes = mx.get_active_memory()
+
+    def read(self) -> DeviceBytes:
+        return DeviceBytes(
+            loaded_bytes=self._loaded_bytes,
+            active_bytes=mx.get_active_memory(),
+            cache_bytes=mx.get_cache_memory(),
+            peak_bytes=mx.get_peak_memory(),
+        )
