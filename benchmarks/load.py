@@ -28,6 +28,8 @@ class Answer:
     ended: float = 0.0
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
+    num_cached_tokens: int = 0  # of the prompt, where the server says
+    text: str = ""
     finish_reason: str | None = None
 
     @property
@@ -62,9 +64,14 @@ class LoadResult:
 
 def chat_body(prompt: str, max_tokens: int, model: str) -> dict[str, Any]:
     """A greedy streamed request, so that two servers with the same weights do the same work."""
+    return messages_body([{"role": "user", "content": prompt}], max_tokens, model)
+
+
+def messages_body(messages: list[dict[str, str]], max_tokens: int, model: str) -> dict[str, Any]:
+    """The same for a whole conversation."""
     return {
         "model": model,
-        "messages": [{"role": "user", "content": prompt}],
+        "messages": messages,
         "max_tokens": max_tokens,
         "temperature": 0,
         "stream": True,
@@ -134,12 +141,14 @@ def _take_event(event: dict[str, Any], answer: Answer) -> None:
     if "error" in event:
         raise LoadError(f"error event: {event['error']}")
     for choice in event.get("choices", ()):
-        if choice["delta"].get("content"):
+        if content := choice["delta"].get("content"):
             answer.token_times.append(time.perf_counter())
+            answer.text += content
         answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
     if usage := event.get("usage"):
         answer.num_prompt_tokens = usage["prompt_tokens"]
         answer.num_completion_tokens = usage["completion_tokens"]
+        answer.num_cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

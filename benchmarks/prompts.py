@@ -13,15 +13,19 @@ WORD_LIST = (
     "king queen child mother father brother sister hunter sailor soldier painter writer singer"
 )
 WORDS = tuple(WORD_LIST.split())
-TASK = "Write a long story of at least five hundred words. Use these words in it: "
+TASK = "Write a long story of at least five hundred words with these words in it."
 NUM_TEMPLATE_TOKENS = 50  # the task itself, the chat template and its system prompt, roughly
 
 
 def story_prompt(num_tokens: int, seed: int) -> str:
-    """A prompt of about ``num_tokens`` tokens; another seed gives other words from the first on."""
+    """A prompt of about ``num_tokens`` tokens; another seed gives other words from the first on.
+
+    So nothing but the chat template's own beginning is shared, and a prefix cache is of no use.
+    """
     draw = random.Random(seed)
     num_words = max(4, num_tokens - NUM_TEMPLATE_TOKENS)
-    return TASK + " ".join(draw.choice(WORDS) for _ in range(num_words)) + "."
+    words = " ".join(draw.choice(WORDS) for _ in range(num_words))
+    return f"{words}. {TASK}"
 
 
 def story_prompts(num_prompts: int, num_tokens: int, seed: int) -> list[str]:

@@ -50,7 +50,8 @@ def warm_up(server: Server) -> None:
 def measure_throughput(server: Server, num_streams: int, seed: int) -> Throughput:
     """Twice as many requests as streams (four for one stream), ``num_streams`` at a time."""
     num_requests = 4 if num_streams == 1 else 2 * num_streams
-    prompts = story_prompts(num_requests, NUM_PROMPT_TOKENS, seed)
+    # Prompts of no other number of streams: both servers keep what they have read.
+    prompts = story_prompts(num_requests, NUM_PROMPT_TOKENS, 100 * num_streams + seed)
     bodies = [chat_body(prompt, NUM_ANSWER_TOKENS, server.model) for prompt in prompts]
     return _summarise(asyncio.run(closed_loop(server.url, bodies, num_streams)))
 
