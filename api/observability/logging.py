@@ -6,7 +6,7 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from api.config import LogFormat
 
@@ -32,8 +32,15 @@ def _shared_processors() -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _without_colours,
         structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%f"),
     ]
+
+
+def _without_colours(logger: object, method: str, event: EventDict) -> EventDict:
+    """Uvicorn sends a second text of each message, with escape codes, for a formatter of its own."""
+    event.pop("color_message", None)
+    return event
 
 
 def _configure_structlog(level: int) -> None:

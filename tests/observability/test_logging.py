@@ -73,3 +73,10 @@ def test_configuring_twice_does_not_double_the_lines(capsys: pytest.CaptureFixtu
     configure_logging(False, "json")
     library.warning("once")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_uvicorns_coloured_copy_of_a_message_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(verbose=False, log_format="json")
+    logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "\x1b[36mStarted\x1b[0m"})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "color_message" not in json.loads(line)

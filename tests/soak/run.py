@@ -1,0 +1,125 @@
+"""Runs the requests and looks at what is left afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.live.client import Api, Json, Stream, content, expect, expect_error, leave, take_event, until_idle
+from tests.soak.requests import INVALID, KINDS, Known
+
+NUM_CLIENTS = 40
+FREE_TIMEOUT_SECONDS = 60.0
+# What MLX holds beside weights, slots and blocks when nothing runs: the newest step's small arrays, and what
+# its allocator adds to each block.
+MAX_UNACCOUNTED_BYTES = 2 * 1024**2
+# Of the second half's resident memory, from its beginning to its end.
+MAX_GROWTH_BYTES = 16 * 1024**2
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the requests, and the server's resident memory after each twentieth of them."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    resident_bytes: list[int] = field(default_factory=list)
+    stats: Json = field(default_factory=dict)
+
+
+async def soak(api: Api, num_requests: int, seed: int, server_pid: int | None) -> Report:
+    """Raises CheckFailedError for the first wrong answer, and for whatever is left at the end."""
+    draw = random.Random(seed)
+    known = await Known.ask(api, draw)
+    report = Report()
+    pending = iter(range(num_requests))
+
+    async def client() -> None:
+        for number in pending:
+            kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
+            report.outcomes[await _one(api, kind, known, draw)] += 1
+            if server_pid and number % max(1, num_requests // 20) == 0:
+                report.resident_bytes.append(_resident_bytes(server_pid))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(NUM_CLIENTS):
+            group.create_task(client())
+    await until_idle(api, FREE_TIMEOUT_SECONDS)
+    report.stats = await api.stats()
+    _check_left(report)
+    return report
+
+
+async def _one(api: Api, kind: str, known: Known, draw: random.Random) -> str:
+    body, wanted = known.draw(draw)
+    match kind:
+        case "leave":
+            await leave(api, body, draw.uniform(0.0, 1.0))
+            return "left"
+        case "leave-stream":
+            return await _leave_stream(api, body, draw.randrange(1, 20))
+        case "oversized":
+            expect_error(await api.post(body | {"max_tokens": 2048}), 400)
+            return "refused"
+        case "invalid":
+            expect_error(await api.post(body | draw.choice(INVALID)), 400)
+            return "refused"
+        case "choices":
+            await _choices(api, body, wanted)
+        case "stream":
+            _expect_text(await _streamed(api, body), wanted)
+        case _:
+            response = await api.post(body)
+            expect(response.status_code == 200, f"HTTP {response.status_code}: {response.text[:200]}")
+            _expect_text(content(response.json()), wanted)
+    return "answered"
+
+
+async def _leave_stream(api: Api, body: Json, num_events: int) -> str:
+    async for _ in api.events(body):
+        num_events -= 1
+        if num_events <= 0:
+            break
+    return "left"
+
+
+async def _streamed(api: Api, body: Json) -> str:
+    stream = Stream()
+    async for event in api.events(body):
+        take_event(stream, event)
+    expect(stream.is_done, "a stream without an end")
+    return stream.text
+
+
+async def _choices(api: Api, body: Json, wanted: str) -> None:
+    """The first choice is the answer to the same request without choices."""
+    response = await api.post(body | {"n": 3})
+    expect(response.status_code == 200, f"HTTP {response.status_code}: {response.text[:200]}")
+    choices = response.json()["choices"]
+    expect(len(choices) == 3, f"{len(choices)} choices")
+    _expect_text(choices[0]["message"]["content"], wanted)
+
+
+def _expect_text(text: str, wanted: str) -> None:
+    expect(text == wanted, f"another answer than on an idle server: {text[-40:]!r}, not {wanted[-40:]!r}")
+
+
+def _check_left(report: Report) -> None:
+    stats = report.stats
+    expect(stats["kv_memory"]["reserved_bytes"] == 0, f"slots are reserved: {stats['kv_memory']}")
+    left = stats["device_memory"]["unaccounted_bytes"]
+    expect(abs(left) <= MAX_UNACCOUNTED_BYTES, f"{left} bytes that nobody accounts for")
+    cache = stats["prefix_cache"]
+    expect(cache["used_bytes"] <= cache["limit_bytes"], f"the prefix cache is over its limit: {cache}")
+    second_half = report.resident_bytes[len(report.resident_bytes) // 2 :]
+    if len(second_half) > 3:
+        growth = min(second_half[-2:]) - max(second_half[:2])
+        expect(growth <= MAX_GROWTH_BYTES, f"resident memory grows: {report.resident_bytes}")
+
+
+def _resident_bytes(pid: int) -> int:
+    match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(match[1]) * 1024 if match else 0
