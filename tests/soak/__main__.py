@@ -19,7 +19,7 @@ from tests.live.client import Api, CheckFailedError
 from tests.soak.run import Report, soak
 from tests.soak.tiny_folder import make_tiny_folder
 
-KV_MEMORY = "2MB"  # 4,096 tokens; forty clients want several times that at each moment
+KV_MEMORY = "1MB"  # 2,048 tokens; forty clients want many times that at each moment
 
 
 def main(argv: list[str] | None = None) -> int:
