@@ -47,7 +47,7 @@ def test_every_turn_reads_only_what_is_new(http: httpx.Client) -> None:
         answer = ask(http, messages, max_tokens=8 + turn % 3)
         assert num_cached(answer) == whole_blocks(num_computed)
         choice, usage = answer["choices"][0], answer["usage"]
-        # The token that ends an answer is read, so that the next turn finds it; the last before a limit is not.
+        # The token that ends an answer is read, for the next turn to find; the last before a limit is not.
         is_cut = choice["finish_reason"] == "length"
         num_computed = usage["prompt_tokens"] + usage["completion_tokens"] - is_cut
         messages.append({"role": "assistant", "content": choice["message"]["content"]})
