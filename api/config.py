@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from api.option_values import non_negative_int, parse_size, path, port, positive_float, positive_int, seconds
+
 CpuWeights = Literal["auto", "keep"]
-ForwardChoice = Literal["auto", "flat", "padded"]
+ForwardChoice = Literal["auto", "flat", "grouped", "padded"]
 LogFormat = Literal["text", "json"]
+SpeculationChoice = Literal["auto", "off"]
 Switch = Literal["on", "off"]
 
 
@@ -26,9 +28,12 @@ class EngineConfig:
     kv_memory_bytes: int | None = None  # None: from the device's limit less weights and a margin
     prefix_cache: Switch = "on"
     prefix_cache_bytes: int | None = None  # of kv_memory_bytes, at most; None: half of it
+    prefix_cache_dir: str | None = None  # where kept prompts outlive the process; None: nowhere
+    prefix_cache_disk_bytes: int | None = None  # None: 10 GB or a tenth of what is free there, the less
     cpu_weights: CpuWeights = "auto"  # auto: float32 on a CPU backend where they fit
     forward: ForwardChoice = "auto"  # auto: decided by the self-check at load
     trust_remote_code: bool = False
+    speculation: SpeculationChoice = "auto"  # auto: where the measured costs say that it pays
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,9 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
 
     Exits with code 2 and one line on stderr where a value is wrong.
     """
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    _check_prefix_cache(parser, args)
     engine = EngineConfig(
         model=args.model,
         max_batch_size=args.max_batch_size,
@@ -68,9 +75,12 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
         kv_memory_bytes=args.kv_memory,
         prefix_cache=args.prefix_cache,
         prefix_cache_bytes=args.prefix_cache_memory,
+        prefix_cache_dir=args.prefix_cache_dir,
+        prefix_cache_disk_bytes=args.prefix_cache_disk,
         cpu_weights=args.cpu_weights,
         forward=args.forward,
         trust_remote_code=args.trust_remote_code,
+        speculation=args.speculation,
     )
     return ServerConfig(
         engine=engine,
@@ -115,11 +125,11 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
     group, defaults = parser.add_argument_group("server"), ServerConfig()
     group.add_argument("--host", default=defaults.host, help="address to listen on (%(default)s)")
-    group.add_argument("--port", type=_port, default=defaults.port, help="port, 0 for any (%(default)s)")
+    group.add_argument("--port", type=port, default=defaults.port, help="port, 0 for any (%(default)s)")
     group.add_argument(
         "--workers",
         metavar="N",
-        type=_positive_int,
+        type=positive_int,
         default=defaults.workers,
         help="processes behind the port, each with its own weights (%(default)s)",
     )
@@ -170,27 +180,33 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-batch-size",
         metavar="N",
-        type=_positive_int,
+        type=positive_int,
         default=defaults.max_batch_size,
         help="chats in the batch at once (%(default)s)",
     )
     group.add_argument(
         "--max-context",
         metavar="TOKENS",
-        type=_positive_int,
+        type=positive_int,
         help="limit of prompt and answer together (default: the model's)",
     )
     group.add_argument(
         "--step-stall-ms",
         metavar="MS",
-        type=_positive_float,
+        type=positive_float,
         default=defaults.step_stall_ms,
         help="how long other chats' prompts may hold up a running stream per step (%(default)s)",
     )
     group.add_argument(
+        "--speculation",
+        choices=get_args(SpeculationChoice),
+        default=defaults.speculation,
+        help="let a chat whose text repeats itself take several tokens a step, where it pays (%(default)s)",
+    )
+    group.add_argument(
         "--max-step-tokens",
         metavar="TOKENS",
-        type=_positive_int,
+        type=positive_int,
         help="most tokens in one forward pass (default: by device)",
     )
     group.add_argument(
@@ -211,6 +227,18 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         type=parse_size,
         help="most of --kv-memory that kept prompts may take (default: half of it)",
     )
+    group.add_argument(
+        "--prefix-cache-dir",
+        metavar="DIR",
+        type=path,
+        help="folder for kept prompts that are to survive a restart (default: none)",
+    )
+    group.add_argument(
+        "--prefix-cache-disk",
+        metavar="SIZE",
+        type=parse_size,
+        help="most that they may take there (default: 10GB, or a tenth of what is free if that is less)",
+    )
 
 
 def _add_limit_options(parser: argparse.ArgumentParser) -> None:
@@ -219,84 +247,41 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
     def add(flag: str, kind: Callable[[str], object], default: object, text: str, metavar: str) -> None:
         group.add_argument(flag, type=kind, default=default, help=text, metavar=metavar)
 
-    add("--max-queue", _non_negative_int, defaults.max_queue, "waiting requests at most (%(default)s)", "N")
+    add("--max-queue", non_negative_int, defaults.max_queue, "waiting requests at most (%(default)s)", "N")
     add(
         "--max-tokens",
-        _positive_int,
+        positive_int,
         None,
         "answer tokens when a client names no limit (default: as far as the context reaches)",
         "TOKENS",
     )
     add("--max-body", parse_size, defaults.max_body_bytes, "size of a request at most (16MiB)", "SIZE")
-    add(
-        "--request-timeout", _seconds, defaults.request_timeout_seconds, "0 for none (%(default)s)", "SECONDS"
-    )
+    add("--request-timeout", seconds, defaults.request_timeout_seconds, "0 for none (%(default)s)", "SECONDS")
     add(
         "--stall-timeout",
-        _positive_float,
+        positive_float,
         defaults.stall_timeout_seconds,
         "a step that takes longer means that the engine is dead (%(default)s)",
         "SECONDS",
     )
     add(
         "--drain-seconds",
-        _seconds,
+        seconds,
         defaults.drain_seconds,
         "how long running requests may go on after SIGINT or SIGTERM (%(default)s)",
         "SECONDS",
     )
     add(
         "--keep-alive-seconds",
-        _positive_float,
+        positive_float,
         defaults.keep_alive_seconds,
         "silence in a stream after which a comment line is sent (%(default)s)",
         "SECONDS",
     )
 
 
-_UNIT_BYTES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
-_UNIT_BYTES |= {"KI": 1024, "MI": 1024**2, "GI": 1024**3, "TI": 1024**4}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[KMGT]I?)?)B?", re.IGNORECASE | re.ASCII)
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as ``24MB``, ``8GB``, ``1.5GiB`` or ``1000``; at least 1."""
-    match = _SIZE.fullmatch(text.strip())
-    num_bytes = int(float(match[1]) * _UNIT_BYTES[match[2].upper()]) if match else 0
-    if num_bytes < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 24MB, 8GB or 1.5GiB")
-    return num_bytes
-
-
-def _positive_int(text: str) -> int:
-    return _int_from(text, 1)
-
-
-def _non_negative_int(text: str) -> int:
-    return _int_from(text, 0)
-
-
-def _port(text: str) -> int:
-    port = _non_negative_int(text)
-    if port > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; ports end at 65535")
-    return port
-
-
-def _int_from(text: str, minimum: int) -> int:
-    if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or int(text) < minimum:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {minimum} on")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d{1,9}(\.\d+)?|\.\d+", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
-    return float(text)
-
-
-def _positive_float(text: str) -> float:
-    value = _seconds(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
-    return value
+def _check_prefix_cache(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.prefix_cache_disk is not None and args.prefix_cache_dir is None:
+        parser.error("--prefix-cache-disk needs --prefix-cache-dir")
+    if args.prefix_cache_dir is not None and args.prefix_cache == "off":
+        parser.error("--prefix-cache-dir needs --prefix-cache on")

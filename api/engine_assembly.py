@@ -20,10 +20,14 @@ from api.engine.model_loader.memory import free_bytes, gigabytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
 from api.engine.prefix_cache import NoPrefixCache, PrefixCache
+from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
+from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
 from api.engine.sequence_memory import SequenceMemory
+from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
 from api.engine.step_budget import StepBudget
+from api.engine.verification_costs import VerificationCosts
 from api.errors import StartupError
 from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
@@ -47,6 +51,7 @@ class LoadedEngine:
     scheduler: Scheduler
     generator: BatchGenerator
     prompt_reader: PromptReader
+    prefix_disk: PrefixDisk | NoPrefixDisk
     model_names: tuple[str, ...]
     context_length: int
     fingerprint: str  # same weights and arithmetic: same value
@@ -60,6 +65,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
 
     Raises StartupError with one clear line for everything that can be wrong with a model.
     """
+    check_disk_folder(config.engine)
     platform = detect_platform()
     prepare_device(platform)
     files = locate_model(config.engine.model, report)
@@ -78,19 +84,29 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     memory = KVMemory(config.engine.kv_memory_bytes or free_bytes)
     slots = _slot_pool(memory, loaded, chosen, report)
     prefixes = build_prefix_cache(config.engine, memory, chosen, report)
+    fingerprint = _fingerprint(loaded, chosen, platform)
+    disk, forward = open_prefix_disk(
+        config.engine, prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
+    )
     sequence_memory = SequenceMemory(slots, prefixes, can_copy=chosen.can_copy)
     return LoadedEngine(
-        scheduler=Scheduler(sequence_memory, budget, config.engine.max_batch_size),
-        generator=BatchGenerator(chosen.forward, Sampler(platform), platform.release_memory),
+        scheduler=Scheduler(
+            sequence_memory,
+            budget,
+            config.engine.max_batch_size,
+            speculation=_speculation(config.engine, chosen, budget, platform),
+        ),
+        generator=BatchGenerator(forward, Sampler(platform), platform.release_memory),
         prompt_reader=PromptReader(
             tokenizer,
             context_length=loaded.context_length,
             memory_tokens=slots.max_sequence_tokens,
             default_max_tokens=config.default_max_tokens,
         ),
+        prefix_disk=disk,
         model_names=files.names,
         context_length=loaded.context_length,
-        fingerprint=_fingerprint(loaded, chosen, platform),
+        fingerprint=fingerprint,
         vocab_size=tokenizer.vocab_size,
         describe=_describe(loaded, chosen, platform),
         read_device=DeviceMemory().read,
@@ -104,6 +120,14 @@ def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
         first_chunk_tokens=platform.first_chunk_tokens,
         row_multiple=platform.row_multiple,
     )
+
+
+def _speculation(
+    config: EngineConfig, chosen: ChosenForward, budget: StepBudget, platform: Platform
+) -> Speculation:
+    if config.speculation == "off" or not chosen.can_rewind:
+        return NoSpeculation()
+    return PromptLookupSpeculation(VerificationCosts(budget, platform.row_multiple))
 
 
 def _slot_pool(memory: KVMemory, loaded: LoadedModel, chosen: ChosenForward, report: Report) -> SlotPool:

@@ -10,6 +10,7 @@ import mlx.core as mx
 from api.engine.forward.interface import Forward
 from api.engine.sampler import Sampler, Samples
 from api.engine.sampling_state import SamplingStates, is_plain
+from api.engine.spans import sampled_rows
 from api.types import SampledToken, Span, StepPlan
 
 
@@ -47,7 +48,7 @@ class BatchGenerator:
         ``reset`` then. What concerns one row alone comes as that token's ``error``.
         """
         logits = self._forward(plan, self._input_ids(plan.spans))
-        self._sampler.prepare([span for span in plan.spans if span.samples], logits.shape[-1])
+        self._sampler.prepare(sampled_rows(plan.spans), logits.shape[-1])
         self._states.release(plan.released)
         sampled = self._read()
         self.read_seconds = time.monotonic()
@@ -64,7 +65,7 @@ class BatchGenerator:
         self._forward.reset()
 
     def _dispatch(self, logits: mx.array, spans: Sequence[Span]) -> Samples:
-        sampling = [span for span in spans if span.samples]
+        sampling = sampled_rows(spans)
         pending = self._forward.state()
         if not all(is_plain(span) for span in sampling):
             _async_eval(logits, *pending)

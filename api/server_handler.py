@@ -35,6 +35,7 @@ from api.server_stats import ServerStats
 from api.threads.batch import BatchThread
 from api.threads.channel import Channel, ChannelTable
 from api.threads.contracts import (
+    Arrivals,
     Aside,
     Inbox,
     LoadedEngine,
@@ -43,11 +44,12 @@ from api.threads.contracts import (
     RequestQueue,
     ResultQueue,
 )
+from api.threads.disk_writer import disk_stages
 from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
-from api.threads.worker import Worker
-from api.types import GenerationRequest
+from api.threads.worker import Stage, Worker
+from api.types import GenerationRequest, PrefixDiskStats
 
 __all__ = ["Channel", "Health", "ServedModel", "ServerHandler"]
 
@@ -107,14 +109,26 @@ class ServerHandler:
         self._requests: RequestQueue = SimpleQueue()
         self._inbox: Inbox = SimpleQueue()
         self._result_queue: ResultQueue = SimpleQueue()
-        self._processing = ProcessingThread(self._requests, self._inbox, self._result_queue, self._loaded)
+        arrivals: Arrivals = SimpleQueue()  # to the batch's inbox by way of the disk, where there is one
+        has_disk = self._config.engine.prefix_cache_dir is not None
+        self._processing = ProcessingThread(
+            self._requests, arrivals if has_disk else self._inbox, self._result_queue, self._loaded
+        )
         load_model = partial(load, self._config, self._report)
         self._batch = BatchThread(load_model, self._loaded, self._inbox, self._result_queue, self._metrics)
         self._results = ResultsThread(self._result_queue, self._inbox, self._deliver, self._metrics)
-        threads = (self._processing, self._batch, self._results)
-        heartbeats = tuple(thread.heartbeat for thread in threads)
+        stages: list[tuple[Stage, Callable[[], None]]] = [
+            (self._processing, partial(self._requests.put, None)),
+            (self._batch, partial(self._inbox.put, None)),
+            (self._results, partial(self._result_queue.put, None)),
+        ]
+        if has_disk:
+            prefetch, writer = disk_stages(arrivals, self._inbox, self._loaded)
+            stages = [stages[0], prefetch, stages[1], writer, stages[2]]
+        heartbeats = tuple(thread.heartbeat for thread, _ in stages)
         self._watchdog = Watchdog(heartbeats, self._config.stall_timeout_seconds, self._die)
-        self._workers = [Worker(each.heartbeat.name, each.run, self._thread_died) for each in threads]
+        self._workers = [Worker(each.heartbeat.name, each.run, self._thread_died) for each, _ in stages]
+        self._ends = [end for _, end in stages]
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -147,9 +161,8 @@ class ServerHandler:
     def _join(self) -> None:
         # A load cannot be interrupted; its daemon thread ends with the process.
         timeout_seconds = _JOIN_SECONDS if self._loaded.done() else 0.0
-        ends = (self._requests.put, self._inbox.put, self._result_queue.put)
-        for end, worker in zip(ends, self._workers, strict=True):
-            end(None)
+        for end, worker in zip(self._ends, self._workers, strict=True):
+            end()
             if not worker.join(timeout_seconds):
                 log.debug("thread still busy at exit", thread=worker.name)
 
@@ -238,6 +251,7 @@ class ServerHandler:
             num_live=len(self._channels),
             num_sequences=self._channels.num_sequences,
             max_running=self._config.engine.max_batch_size,
+            prefix_disk=engine.prefix_disk.stats() if engine is not None else PrefixDiskStats(),
         ).as_dict()
 
     def _engine(self) -> LoadedEngine | None:

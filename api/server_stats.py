@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from api.types import DeviceBytes, PrefixCacheStats, SchedulerStats
+from api.types import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
 
 Section = dict[str, Any]
 
@@ -22,6 +22,7 @@ class ServerStats:
     num_live: int  # requests
     num_sequences: int  # of these requests: rows that they take, or wait for
     max_running: int
+    prefix_disk: PrefixDiskStats = field(default_factory=PrefixDiskStats)
 
     def as_dict(self) -> Section:
         """Counts, rates, seconds and bytes; units in the keys."""
@@ -33,7 +34,10 @@ class ServerStats:
             "requests": requests,
             "batch": self._batch(metrics.pop("peak_running")),
             "kv_memory": self._kv_memory(),
-            "prefix_cache": prefix_cache_section(self.scheduler.prefix_cache),
+            "prefix_cache": {
+                **prefix_cache_section(self.scheduler.prefix_cache),
+                "disk": prefix_disk_section(self.prefix_disk),
+            },
             "device_memory": self._device_memory(),
             **metrics,
         }
@@ -80,6 +84,20 @@ def prefix_cache_section(stats: PrefixCacheStats) -> Section:
         "hit_tokens": stats.num_hit_tokens,
         "blocks": stats.num_blocks,
         "evicted_blocks": stats.num_evicted_blocks,
+        "used_bytes": stats.used_bytes,
+        "limit_bytes": stats.limit_bytes,
+    }
+
+
+def prefix_disk_section(stats: PrefixDiskStats) -> Section:
+    """``blocks`` and bytes are of all that share the folder, the counts of this process."""
+    return {
+        "enabled": stats.limit_bytes > 0,
+        "hit_tokens": stats.num_hit_tokens,
+        "blocks": stats.num_blocks,
+        "written_blocks": stats.num_written_blocks,
+        "skipped_blocks": stats.num_skipped_blocks,
+        "damaged_files": stats.num_damaged_files,
         "used_bytes": stats.used_bytes,
         "limit_bytes": stats.limit_bytes,
     }

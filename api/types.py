@@ -203,6 +203,7 @@ class BlockSave:
     start: int
     num_tokens: int
     with_state: bool = False  # and the recurrent state, which is the one after the block's last token
+    key: str = ""  # its name outside of the process, where it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +302,19 @@ class PrefixCacheStats:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefixDiskStats:
+    """What the prefix cache keeps on disk now, and this process's counts since its start."""
+
+    num_blocks: int = 0  # of all models and processes that share the folder
+    used_bytes: int = 0
+    limit_bytes: int = 0
+    num_hit_tokens: int = 0  # taken into memory because a prompt began with them
+    num_written_blocks: int = 0
+    num_skipped_blocks: int = 0  # not written: no time, no room
+    num_damaged_files: int = 0  # found and removed
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerStats:
     """A snapshot; the batch thread publishes one after each step."""
 
@@ -310,4 +324,6 @@ class SchedulerStats:
     kv_reserved_bytes: int = 0
     kv_budget_bytes: int = 0
     num_preemptions: int = 0
+    num_proposed_tokens: int = 0  # by speculation
+    num_accepted_tokens: int = 0  # of these, those that plain decoding samples too
     prefix_cache: PrefixCacheStats = field(default_factory=PrefixCacheStats)

@@ -73,8 +73,9 @@ class Limit:
         return self.target.is_met(self.value)
 
     def line(self) -> str:
-        verdict = "met" if self.is_met else "MISSED"
-        return f"value {self.name}: {self.value:.3f} {self.unit} {self.target} {verdict}"
+        verdict = {True: "met", False: "MISSED", None: "no target"}[self.is_met]
+        value = f"value {self.name}: {self.value:.3f} {self.unit}"
+        return " ".join(filter(None, (value, str(self.target), verdict)))
 
 
 Finding = Comparison | Limit

@@ -15,9 +15,24 @@ def test_every_option_reaches_its_field() -> None:
         "--served-model-name a b --served-model-name c --accept-any-model --max-queue 0 --max-tokens 11 "
         "--max-body 1KB --request-timeout 1.5 --stall-timeout 2 --drain-seconds 0 --keep-alive-seconds 3 "
         "--max-batch-size 4 --max-context 512 --step-stall-ms 50 --max-step-tokens 64 --kv-memory 24MB "
-        "--cpu-weights keep --forward padded --trust-remote-code"
+        "--prefix-cache on --prefix-cache-memory 5MB --prefix-cache-dir some/where --prefix-cache-disk 9GB "
+        "--cpu-weights keep --forward padded --trust-remote-code --speculation off"
     )
-    engine = EngineConfig("MODEL", 4, 512, 50.0, 64, 24_000_000, "keep", "padded", True)
+    engine = EngineConfig(
+        model="MODEL",
+        max_batch_size=4,
+        max_context_tokens=512,
+        step_stall_ms=50.0,
+        max_step_tokens=64,
+        kv_memory_bytes=24_000_000,
+        prefix_cache_bytes=5_000_000,
+        prefix_cache_dir="some/where",
+        prefix_cache_disk_bytes=9_000_000_000,
+        cpu_weights="keep",
+        forward="padded",
+        trust_remote_code=True,
+        speculation="off",
+    )
     assert parse_args(words.split()) == ServerConfig(
         engine=engine,
         host="127.0.0.1",
@@ -54,6 +69,9 @@ def test_every_option_reaches_its_field() -> None:
         "--keep-alive-seconds 0",
         "--forward magic",
         "--log-format xml",
+        "--prefix-cache-disk 1GB",
+        "--prefix-cache-dir",
+        "--prefix-cache off --prefix-cache-dir there",
         "--nonsense",
         "model another",
     ],

@@ -45,7 +45,7 @@ def config_for(folder: Path, default_max_tokens: int | None = None, **settings: 
 
 
 def loop_over(engine: LoadedEngine) -> Loop[BatchGenerator]:
-    return Loop(engine.scheduler, engine.scheduler._slots, engine.generator)
+    return Loop(engine.scheduler, engine.scheduler._memory, engine.generator)
 
 
 def test_a_folder_becomes_an_engine_that_answers(folder: Path) -> None:
@@ -86,6 +86,35 @@ def test_the_fallback_can_be_chosen(folder: Path) -> None:
 def test_memory_for_not_even_one_token_is_one_clear_line(folder: Path) -> None:
     with pytest.raises(StartupError, match="too little memory for the KV"):
         load_engine(config_for(folder, kv_memory_bytes=100), lambda line: None)
+
+
+def test_what_one_engine_read_the_next_one_finds_on_disk(folder: Path, tmp_path: Path) -> None:
+    settings = config_for(folder, kv_memory_bytes=10**7, prefix_cache_dir=str(tmp_path))
+    answers: list[list[int]] = []
+    lines: list[str] = []
+    for wanted in (0, 64):
+        engine = load_engine(settings, lines.append)
+        sequence = create_sequence(1, num_prompt_tokens=70, max_tokens=5)
+        reading = engine.prefix_disk.read(sequence)
+        while (blocks := reading.next()) is not None:
+            engine.prefix_disk.adopt(blocks)
+        loop = loop_over(engine)
+        loop.add(sequence)
+        loop.run()
+        assert loop.results["r1"].num_cached_tokens == wanted
+        answers.append(loop.results["r1"].token_ids)
+        engine.prefix_disk.close()
+        engine.prefix_disk.write()
+    assert answers[0] == answers[1]
+    assert sum("Prefix cache on disk: up to" in line for line in lines) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line_before_the_load(folder: Path) -> None:
+    lines: list[str] = []
+    settings = config_for(folder, prefix_cache_dir=str(folder / "config.json"))
+    with pytest.raises(StartupError, match=r"cannot write --prefix-cache-dir .*config.json \(File exists\)"):
+        load_engine(settings, lines.append)
+    assert lines == []
 
 
 @pytest.mark.parametrize(

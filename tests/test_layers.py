@@ -29,13 +29,14 @@ LEVELS = {
     "api.types": 0,
     "api.events": 0,
     "api.config": 0,
+    "api.option_values": 0,
     "api.errors": 0,
 }
 # Packages of one level that form one part, and the one dependency between two parts of a level.
 SAME_PART = [
     {"app", "api.serving"},
     {"api.server_handler", "api.server_stats", "api.threads", "api.engine_assembly"},
-    {"api.types", "api.events", "api.config", "api.errors"},
+    {"api.types", "api.events", "api.config", "api.option_values", "api.errors"},
 ]
 ALLOWED_SIDEWAYS = {("api.routes", "api.protocol")}
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 
 from api.observability.metrics import Metrics
-from api.server_stats import ServerStats, prefix_cache_section
-from api.types import DeviceBytes, PrefixCacheStats, SchedulerStats
+from api.server_stats import ServerStats, prefix_cache_section, prefix_disk_section
+from api.types import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
 
 
 def create_stats(scheduler: SchedulerStats, num_sequences: int = 0) -> ServerStats:
@@ -48,6 +48,21 @@ def test_the_prefix_cache_in_tokens_blocks_and_bytes() -> None:
 def test_a_cache_that_is_off_has_no_rate() -> None:
     section = prefix_cache_section(PrefixCacheStats())
     assert (section["enabled"], section["hit_rate"]) == (False, 0.0)
+
+
+def test_the_tier_on_disk_is_part_of_the_prefix_cache() -> None:
+    stats = PrefixDiskStats(4, 64, 128, num_hit_tokens=96, num_written_blocks=3, num_skipped_blocks=2)
+    assert prefix_disk_section(stats) == {
+        "enabled": True,
+        "hit_tokens": 96,
+        "blocks": 4,
+        "written_blocks": 3,
+        "skipped_blocks": 2,
+        "damaged_files": 0,
+        "used_bytes": 64,
+        "limit_bytes": 128,
+    }
+    assert create_stats(SchedulerStats()).as_dict()["prefix_cache"]["disk"]["enabled"] is False
 
 
 def test_what_the_device_holds_is_compared_with_the_account() -> None:

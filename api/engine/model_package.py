@@ -1,8 +1,8 @@
 """A private instance of the package ``mlx_lm.models``: the seam through which attention is ours.
 
 The same source files, imported under another name. In that instance's own ``base`` module
-``scaled_dot_product_attention`` is replaced by one that lets a cache with an ``attend`` method do the
-attention; any other cache gets mlx-lm's own function. mlx-lm itself is not patched: the modules
+``scaled_dot_product_attention`` is replaced by one that lets keys or a cache with an ``attend`` method do
+the attention; all others get mlx-lm's own function. mlx-lm itself is not patched: the modules
 ``mlx_lm.models.*`` stay as they are, and the model files stay untouched.
 """
 
@@ -18,7 +18,7 @@ import mlx.core as mx
 import mlx_lm.models
 import mlx_lm.utils
 
-_PACKAGE_NAME = "mlx_lm_flat_models"
+_PACKAGE_NAME = "mlx_lm.flat_models"  # beside mlx_lm.models: some of its files import from their parent
 
 
 def load_model_package(functions: Mapping[str, Callable[..., Any]]) -> ModuleType:
@@ -68,8 +68,9 @@ def _with_attend(original: Callable[..., mx.array]) -> Callable[..., mx.array]:
         mask: Any,
         sinks: mx.array | None = None,
     ) -> mx.array:
-        if hasattr(cache, "attend"):
-            attended: mx.array = cache.attend(queries, keys, values, scale, mask, sinks)
+        owner = keys if hasattr(keys, "attend") else cache
+        if hasattr(owner, "attend"):
+            attended: mx.array = owner.attend(queries, keys, values, scale, mask, sinks)
             return attended
         return original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
 

@@ -8,7 +8,7 @@ what a block's bytes are and where they lie is not its business.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 
@@ -25,12 +25,17 @@ class Block:
     readers: set[int] = field(default_factory=set)  # running sequences that are going to compute it
     num_pins: int = 0  # by the plan under way, which saves it, loads it or builds on it
     num_bytes: int = 0  # what it takes; 0 until it is kept
+    key: str = ""  # its name in every process, where blocks have one; set when it is kept
     last_used: int = 0
 
     @property
     def is_end(self) -> bool:
         """Whether it can go: nothing that is kept hangs on it."""
         return self.is_kept and not self.num_pins and not any(c.is_kept for c in self.children.values())
+
+    def is_read_by(self, sequence_ids: Container[int]) -> bool:
+        """Whether one of these sequences is going to compute it."""
+        return not self.is_kept and any(reader in sequence_ids for reader in self.readers)
 
 
 _FEWEST_COMPACTED = 256  # entries of the heap

@@ -15,6 +15,7 @@ from api.engine.queue_order import QueueOrder
 from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.engine.spans import make_spans
+from api.engine.speculation import NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
@@ -30,7 +31,9 @@ class Scheduler:
         budget: StepBudget,
         max_batch_size: int,
         clock: Callable[[], float] = time.monotonic,
+        speculation: Speculation | None = None,
     ) -> None:
+        """``speculation``: of a forward that can rewind; None: plain decoding."""
         self._memory = memory
         self._budget = budget
         self._max_batch_size = max_batch_size
@@ -38,7 +41,8 @@ class Scheduler:
         self._order = QueueOrder(clock)
         self._waiting: list[Sequence] = []
         self._running: dict[int, Sequence] = {}
-        self._dispatched = StepHistory(budget)
+        self._speculation = speculation or NoSpeculation()
+        self._dispatched = StepHistory(budget, self._speculation.observe)
         self._released: list[int] = []
         self._has_newest_in_flight = False  # whether the last plan had rows, which are not read yet
         self._num_preemptions = 0
@@ -71,6 +75,8 @@ class Scheduler:
             kv_reserved_bytes=self._memory.slots.reserved_bytes,
             kv_budget_bytes=self._memory.slots.budget_bytes,
             num_preemptions=self._num_preemptions,
+            num_proposed_tokens=self._speculation.num_proposed_tokens,
+            num_accepted_tokens=self._speculation.num_accepted_tokens,
             prefix_cache=self._memory.prefixes.stats(),
         )
 
@@ -110,8 +116,8 @@ class Scheduler:
         """
         now_seconds = self._clock() if read_seconds is None else read_seconds
         self._dispatched.read(now_seconds, num_unread=int(self._has_newest_in_flight))
-        pairs = [(self._running.get(token.sequence_id), token) for token in sampled]
-        return [self._append(s, token) for s, token in pairs if s is not None and s.num_in_flight]
+        running = self._running  # one by one: a token may end its sequence or refute what was proposed next
+        return [self._append(s, t) for t in sampled if (s := running.get(t.sequence_id)) and s.num_in_flight]
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: finds the culprit without losing the others.
@@ -199,6 +205,7 @@ class Scheduler:
     def _forget(self, sequence: Sequence, *, is_kept: bool) -> None:
         del self._running[sequence.sequence_id]
         self._memory.leave(sequence, is_kept=is_kept)
+        self._speculation.forget(sequence.sequence_id)
         self._released.append(sequence.sequence_id)
 
     # --- which rows ------------------------------------------------------------------------------
@@ -209,10 +216,14 @@ class Scheduler:
         if suspects:
             return self._choose_alone(suspects[0])
         decoding = [s for s in list(self._running.values()) if s.is_decoding and not s.is_exhausted]
+        if self._speculation.reads_first(decoding):
+            return []
         # Making room for one may preempt another, before or after its turn.
-        chosen = [(s, 1) for s in decoding if s.sequence_id in self._running and self._make_room(s)]
-        chosen = [(s, n) for s, n in chosen if s.sequence_id in self._running]
-        return chosen + self._choose_chunks(len(chosen))
+        decoding = [s for s in decoding if s.sequence_id in self._running and self._make_room(s)]
+        decoding = [s for s in decoding if s.sequence_id in self._running]
+        self._speculation.propose(decoding)
+        chosen = [(s, 1 + len(s.proposals)) for s in decoding]
+        return chosen + self._choose_chunks(sum(num_rows for _, num_rows in chosen))
 
     def _choose_alone(self, suspect: Sequence) -> list[tuple[Sequence, int]]:
         """Only this one, and nothing before its last step is read."""
@@ -223,14 +234,15 @@ class Scheduler:
     def _choose_chunks(self, num_decode_rows: int) -> list[tuple[Sequence, int]]:
         """Prompt chunks, those that go first first, within the step's budget."""
         reading = [s for s in self._running.values() if not s.is_decoding and s.num_remaining > 0]
-        room = self._budget.num_prompt_rows(num_decode_rows)
+        left = 1.0  # of the budget, which is fewer rows for a prompt with more behind it
         chosen = []
         for sequence in self._order.sorted(reading, self._budget.seconds_per_row):
-            if room <= 0:
+            room = self._budget.num_prompt_rows(num_decode_rows, sequence.num_computed)
+            num_rows = min(sequence.num_remaining, round(left * room), self._memory.tokens_to_stop(sequence))
+            if num_rows <= 0:
                 break
-            num_rows = min(sequence.num_remaining, room, self._memory.tokens_to_stop(sequence))
             chosen.append((sequence, num_rows))
-            room -= num_rows
+            left -= num_rows / room
         return chosen
 
     def _count_computed(self, chosen: list[tuple[Sequence, int]]) -> None:
@@ -238,7 +250,7 @@ class Scheduler:
         for sequence, num_rows in chosen:
             num_prompt_rows = 0 if sequence.is_decoding else sequence.num_unread(num_rows)
             self._order.served(sequence, num_prompt_rows, int(sequence.is_decoding))
-            sequence.compute(num_rows)
+            sequence.compute(num_rows - len(sequence.proposals))
             if sequence.num_remaining == 0:
                 sequence.num_in_flight += 1
 
@@ -249,9 +261,10 @@ class Scheduler:
             self._drop(sequence)
             return _last_output(sequence, error=token.error)
         token_id = token.token_id
-        sequence.num_in_flight -= 1
+        if sequence.receive(token_id):
+            self._speculation.accept()
+            self._order.served(sequence, 0, 1)
         sequence.is_suspect = False  # it got through what raised; a chunk of its prompt alone proves nothing
-        sequence.token_ids.append(token_id)
         is_eos = token_id in sequence.eos_token_ids
         reason = None
         if is_eos:

@@ -78,10 +78,10 @@ class Sequence:
         self.token_ids.append(token_id)
         if self.proposals and self.proposals[0] == token_id:
             self.proposals = self.proposals[1:]
-            self.num_computed += 1
+            self.compute(1)
             return True
         self.proposals = ()
-        self.num_in_flight = 0
+        self.num_in_flight -= 1
         return False
 
     def num_unread(self, num_rows: int) -> int:

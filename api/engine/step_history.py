@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from api.engine.sequence import Sequence
 from api.engine.step_budget import StepBudget
+from api.engine.verification_costs import StepKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +16,18 @@ class _Step:
     sequence_ids: frozenset[int]
     num_rows: int
     num_prompt_rows: int
+    prompt_context: float  # tokens before one of these rows, on average
+    kind: StepKind  # of its other rows
     started_seconds: float
 
 
 class StepHistory:
-    """Times each step, for the budget, and knows who was in those that are under way."""
+    """Times each step, for budget and speculation, and knows who was in those that are under way."""
 
-    def __init__(self, budget: StepBudget) -> None:
+    def __init__(self, budget: StepBudget, observe: Callable[[StepKind, float], None]) -> None:
+        """``observe`` is told the seconds of each step without prompt rows."""
         self._budget = budget
+        self._observe = observe
         self._steps: deque[_Step] = deque()
         self._read_seconds = 0.0
 
@@ -36,11 +41,14 @@ class StepHistory:
     def add(self, chosen: Iterable[tuple[Sequence, int]], now_seconds: float) -> None:
         """Remembers a step of these sequences with so many rows each, before they count as computed."""
         pairs = list(chosen)
+        reading = [(sequence, n) for sequence, n in pairs if not sequence.is_decoding]
         self._steps.append(
             _Step(
                 sequence_ids=frozenset(sequence.sequence_id for sequence, _ in pairs),
                 num_rows=sum(n for _, n in pairs),
-                num_prompt_rows=sum(0 if sequence.is_decoding else n for sequence, n in pairs),
+                num_prompt_rows=sum(n for _, n in reading),
+                prompt_context=_mean_context(reading),
+                kind=_kind([sequence for sequence, _ in pairs if sequence.is_decoding]),
                 started_seconds=now_seconds,
             )
         )
@@ -49,9 +57,28 @@ class StepHistory:
         """All but the newest ``num_unread`` steps had ended by now: the budget learns from them."""
         while len(self._steps) > num_unread:
             step = self._steps.popleft()
-            seconds = now_seconds - max(step.started_seconds, self._read_seconds)
-            self._budget.observe(step.num_rows, step.num_prompt_rows, seconds)
+            self._tell(step, now_seconds - max(step.started_seconds, self._read_seconds))
         self._read_seconds = now_seconds
 
     def clear(self) -> None:
         self._steps.clear()
+
+    def _tell(self, step: _Step, seconds: float) -> None:
+        """Beside prompts proposals cost what prompt rows do; alone they say nothing about a plain step."""
+        if step.num_prompt_rows:
+            num_added = step.num_prompt_rows + step.kind.num_proposed
+            self._budget.observe(step.num_rows, num_added, seconds, step.prompt_context)
+            return
+        if not step.kind.num_proposed:
+            self._budget.observe(step.num_rows, 0, seconds)
+        self._observe(step.kind, seconds)
+
+
+def _mean_context(reading: list[tuple[Sequence, int]]) -> float:
+    num_rows = sum(n for _, n in reading)
+    return sum(n * (sequence.num_computed + (n - 1) / 2) for sequence, n in reading) / max(1, num_rows)
+
+
+def _kind(decoding: list[Sequence]) -> StepKind:
+    numbers = [len(sequence.proposals) for sequence in decoding]
+    return StepKind(len(decoding), sum(1 for number in numbers if number), sum(numbers))

@@ -4,10 +4,12 @@
 thread                reads                                       writes
 ====================  ==========================================  ===============================
 ``ProcessingThread``  ``GenerationRequest | Cancel``              results, then the batch's inbox
-``BatchThread``       ``Sequence | Cancel``                       results
+``PrefetchThread``    ``Sequence | Cancel``                       the batch's inbox
+``BatchThread``       ``Sequence | BlocksRead | Cancel``          results
 ``ResultsThread``     ``Opened | Rejected | Cancel | StepOutputs``  the event loop, the inbox
 ====================  ==========================================  ===============================
 
+The prefetch thread, and a fifth one that writes files, exist where prompts are kept on disk.
 A queue also carries ``None`` once: the end. A cancel travels the same way as its request, so it can
 never overtake it; every stage that knows the id forgets it there.
 """

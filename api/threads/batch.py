@@ -8,6 +8,7 @@ from concurrent.futures import Future
 
 import structlog
 
+from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
 from api.errors import ApiError, StartupError
 from api.events import StepOutputs
@@ -68,18 +69,20 @@ class BatchThread:
                 return False
         return True
 
-    def _wait(self) -> Sequence | Cancel | None:
+    def _wait(self) -> Sequence | BlocksRead | Cancel | None:
         self.heartbeat.rest()
         message = self._inbox.get()
         self.heartbeat.beat()
         return message
 
-    def _handle(self, message: Sequence | Cancel | None, engine: LoadedEngine) -> bool:
+    def _handle(self, message: Sequence | BlocksRead | Cancel | None, engine: LoadedEngine) -> bool:
         match message:
             case None:
                 return False
             case Cancel(request_id, choice_index):
                 self._send(engine.scheduler.cancel(request_id, choice_index))
+            case BlocksRead():
+                engine.prefix_disk.adopt(message)
             case _:
                 self._add(message, engine.scheduler)
         return True
@@ -110,7 +113,8 @@ class BatchThread:
 
     def _measure(self, plan: StepPlan, outputs: list[StepOutput], seconds: float) -> None:
         """Counts what reaches a request: a step also samples for sequences that ended meanwhile."""
-        num_decode_rows = sum(span.num_tokens == 1 and span.sample_index > 0 for span in plan.spans)
+        decoding = (s for s in plan.spans if s.sample_index > 0 and s.num_tokens == max(1, s.num_samples))
+        num_decode_rows = sum(span.num_tokens for span in decoding)  # proposals included
         self._metrics.step_done(
             seconds,
             num_prompt_tokens=plan.num_rows - num_decode_rows,

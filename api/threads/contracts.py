@@ -9,6 +9,8 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from api.config import ServerConfig
+from api.engine.prefix_disk.disk import PromptReading
+from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.types import (
@@ -16,6 +18,7 @@ from api.types import (
     ChatPrompt,
     DeviceBytes,
     GenerationRequest,
+    PrefixDiskStats,
     SampledToken,
     SchedulerStats,
     StepOutput,
@@ -79,6 +82,25 @@ class PromptReader(Protocol):
         """Raises ApiError for ids that are not in the vocabulary."""
 
 
+class PrefixDisk(Protocol):
+    """The prefix cache's tier on disk, or none."""
+
+    def read(self, sequence: Sequence) -> PromptReading:
+        """Prefetch thread, which owns the sequence: what is to be sent to the batch before it."""
+
+    def adopt(self, read: BlocksRead) -> None:
+        """Batch thread, between two steps."""
+
+    def write(self) -> None:
+        """Disk writer thread: returns after ``close``."""
+
+    def close(self) -> None:
+        """Any thread, once, when the batch has ended."""
+
+    def stats(self) -> PrefixDiskStats:
+        """Any thread."""
+
+
 class LoadedEngine(Protocol):
     """All that a loaded model gives."""
 
@@ -88,6 +110,8 @@ class LoadedEngine(Protocol):
     def generator(self) -> BatchGenerator: ...
     @property
     def prompt_reader(self) -> PromptReader: ...
+    @property
+    def prefix_disk(self) -> PrefixDisk: ...
     @property
     def model_names(self) -> tuple[str, ...]: ...
     @property
@@ -114,10 +138,19 @@ class Aside:
     answer: Future[Any]
 
 
+class PromptSink(Protocol):
+    """Where sequences go, and the cancels behind them: the batch thread's inbox, or the stage before it."""
+
+    def put(self, item: Sequence | Cancel) -> None: ...
+
+
 LoadEngine = Callable[[ServerConfig, Callable[[str], None]], LoadedEngine]
 """Runs on the batch thread; the callable takes progress lines. Raises StartupError."""
 
 RequestQueue = SimpleQueue[GenerationRequest | Cancel | Aside | None]
-Inbox = SimpleQueue[Sequence | Cancel | None]
+Arrivals = SimpleQueue[Sequence | Cancel | None]
+"""On the way to the batch thread's inbox, where a stage lies between."""
+
+Inbox = SimpleQueue[Sequence | BlocksRead | Cancel | None]
 ResultQueue = SimpleQueue[ResultMessage | Cancel | None]
 Deliver = Callable[[list[TextEvent]], None]

@@ -8,7 +8,7 @@ import structlog
 
 from api.errors import ApiError, ServerSideError
 from api.events import Opened, Rejected
-from api.threads.contracts import Aside, Inbox, LoadedEngine, PromptReader, RequestQueue, ResultQueue
+from api.threads.contracts import Aside, LoadedEngine, PromptReader, PromptSink, RequestQueue, ResultQueue
 from api.threads.worker import Heartbeat
 from api.types import Cancel, GenerationRequest
 
@@ -19,7 +19,7 @@ class ProcessingThread:
     """Reads each prompt, opens the request at the results thread, then sends it to the batch."""
 
     def __init__(
-        self, requests: RequestQueue, inbox: Inbox, results: ResultQueue, loaded: Future[LoadedEngine]
+        self, requests: RequestQueue, inbox: PromptSink, results: ResultQueue, loaded: Future[LoadedEngine]
     ) -> None:
         self._requests = requests
         self._inbox = inbox

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -32,6 +33,15 @@ class Heartbeat:
         """Returns how long the unit under way has taken; 0 while waiting. Any thread may ask."""
         since = self._since_seconds  # read once: the owner may rest meanwhile
         return 0.0 if since is None else time.monotonic() - since
+
+
+class Stage(Protocol):
+    """What a worker runs."""
+
+    @property
+    def heartbeat(self) -> Heartbeat: ...
+
+    def run(self) -> None: ...
 
 
 class Worker:

@@ -94,7 +94,7 @@ class FakeGenerator:
         self._clock = clock
         self._seconds_per_row = seconds_per_row
         self._known: dict[int, list[int]] = {}  # sequence id -> its tokens, as the spans told
-        self._in_flight: dict[int, int] = {}
+        self._in_flight: dict[int, list[int]] = {}
         self._in_flight_ids: set[int] = set()
 
     def step(self, plan: StepPlan) -> list[SampledToken]:
@@ -105,8 +105,8 @@ class FakeGenerator:
             raise StepFailed
         check_order(plan)
         self.kv.apply(plan)
-        sampled = {s.sequence_id: t for s in plan.spans if (t := self._run(s)) is not None}
-        read = [SampledToken(i, t) for i, t in self._in_flight.items()]
+        sampled = {span.sequence_id: self._run(span) for span in plan.spans}
+        read = [SampledToken(i, t) for i, tokens in self._in_flight.items() for t in tokens]
         self._in_flight, self._in_flight_ids = sampled, ids
         if self._clock is not None:
             self._clock.now += 0.01 + self._seconds_per_row * plan.num_rows
@@ -117,15 +117,17 @@ class FakeGenerator:
         self._known.clear()
         self._in_flight, self._in_flight_ids = {}, set()
 
-    def _run(self, span: Span) -> int | None:
-        token_ids = span.token_ids or (self._in_flight[span.sequence_id],)
+    def _run(self, span: Span) -> list[int]:
+        token_ids = span.token_ids or self._in_flight[span.sequence_id]
+        assert len(token_ids) == span.num_tokens, "of several tokens in flight the last valid one is not known"
         known = self._known.setdefault(span.sequence_id, [])
         known[: len(span.known_ids)] = span.known_ids
         del known[span.start :]
         assert self.kv.row(span.slot)[: span.start] == known, f"the slot holds something else: {span}"
         self.kv.write(span.slot, span.start, token_ids)
         known += token_ids
-        return next_token(known) if span.samples else None
+        ends = range(len(known) - span.num_samples + 1, len(known) + 1)
+        return [next_token(known[:end]) for end in ends]
 
 
 def check_order(plan: StepPlan) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.block_keys import ComingBlock, HashedBlockKeys
 from api.engine.kv_memory import KVMemory
 from api.engine.sequence import Sequence
 from api.types import Slot
@@ -146,12 +147,92 @@ def test_with_state_a_prompt_begins_where_one_was_kept() -> None:
     assert run(cache, 3, list(range(40))) == 20
 
 
+def blocks_of(tokens: list[int], *, has_state: bool = False) -> list[ComingBlock]:
+    starts = range(0, len(tokens), SIZE)
+    return [ComingBlock(tuple(tokens[start : start + SIZE]), has_state) for start in starts]
+
+
+def create_named_cache(num_blocks: int = 100, state_bytes: int = 0) -> tuple[BlockCache, HashedBlockKeys]:
+    cache, keys = create_cache(num_blocks, state_bytes=state_bytes), HashedBlockKeys("f")
+    cache.name_blocks(keys)
+    return cache, keys
+
+
+def test_blocks_that_come_from_elsewhere_serve_as_those_that_were_computed() -> None:
+    cache, keys = create_named_cache()
+    ids = cache.adopt("", keys.root(""), blocks_of([1] * 8))
+    parent_key = keys.child(keys.child(keys.root(""), [1] * SIZE), [1] * SIZE)
+    assert len(cache.adopt("", parent_key, blocks_of([2] * 4))) == 1
+    assert None not in ids and parent_key in keys
+    cache.check()
+    assert run(cache, 1, [1] * 8 + [2] * 4 + [3]) == 12
+    assert run(cache, 2, [1] * 9, salt="a") == 0
+
+
+def test_blocks_that_are_there_are_not_taken_twice() -> None:
+    cache, keys = create_named_cache()
+    run(cache, 1, [1] * 9)
+    first, second, third = cache.adopt("", keys.root(""), blocks_of([1] * 12))
+    assert (first, second) == (None, None) and third is not None
+    assert cache.stats().num_blocks == 3
+
+
+def test_blocks_without_the_one_before_are_refused() -> None:
+    cache, keys = create_named_cache()
+    assert cache.adopt("", keys.child(keys.root(""), [1] * SIZE), blocks_of([2] * 4)) == []
+    cache.check()
+
+
+def test_what_has_no_room_is_refused_and_nothing_is_left_of_it() -> None:
+    cache, keys = create_named_cache(num_blocks=3)
+    run(cache, 1, [9] * 9)
+    assert len(cache.adopt("", keys.root(""), blocks_of([1] * 20))) == 3
+    assert len(cache.take_evicted()) == 2
+    cache.check()
+    assert run(cache, 2, [1] * 20) == 12
+
+
+def test_who_reads_what_comes_from_elsewhere_meanwhile_does_not_save_it_again() -> None:
+    cache, keys = create_named_cache()
+    sequence = create_sequence(prompt=[1] * 13)
+    begin(cache, sequence)
+    assert len(cache.adopt("", keys.root(""), blocks_of([1] * 8))) == 2
+    assert read(cache, sequence, 13) == [8]
+    cache.end(sequence)
+    cache.check()
+
+
+def test_a_state_that_comes_along_can_be_continued_from() -> None:
+    cache, keys = create_named_cache(state_bytes=7)
+    cache.adopt("", keys.root(""), [*blocks_of([1] * 4), *blocks_of([1] * 4, has_state=True)])
+    assert cache.stats().used_bytes == 2 * BLOCK_BYTES + 7
+    assert run(cache, 1, [1] * 9) == 8
+    assert run(cache, 2, [1] * 8) == 0
+
+
+def test_saves_carry_names_and_forgotten_blocks_have_none() -> None:
+    cache, keys = create_named_cache(num_blocks=1)
+    sequence = create_sequence(prompt=[1] * 5)
+    begin(cache, sequence)
+    sequence.compute(5)
+    (save,) = cache.keep(sequence)
+    assert save.key == keys.child(keys.root(""), [1] * SIZE) and save.key in keys
+    cache.end(sequence)
+    cache.take_dropped()
+    run(cache, 2, [2] * 5)
+    assert save.key not in keys
+    cache.clear()
+    assert keys.child(keys.root(""), [2] * SIZE) not in keys
+
+
 class CacheMachine(RuleBasedStateMachine):
     """Requests that come, read in pieces and go, in any order; ``kept`` is what the saves say."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cache = create_cache(num_blocks=6, budget_blocks=8)
+        self.keys = HashedBlockKeys("f")
+        self.cache.name_blocks(self.keys)
         self.running: list[Sequence] = []
         self.kept: dict[int, tuple[int, ...]] = {}  # block id -> all tokens up to its end
         self.num_made = 0
@@ -170,6 +251,20 @@ class CacheMachine(RuleBasedStateMachine):
         sequence.slot, sequence.was_admitted = SLOT, True
         sequence.num_computed = SIZE * len(hit)
         self.running.append(sequence)
+
+    @rule(kinds=st.lists(st.integers(0, 1), min_size=1, max_size=6), first=st.integers(0, 3))
+    def adopt(self, kinds: list[int], first: int) -> None:
+        tokens = [kind for kind in kinds for _ in range(SIZE)]
+        parent_key = self.keys.root("")
+        for block in blocks_of(tokens[: first * SIZE]):
+            parent_key = self.keys.child(parent_key, block.token_ids)
+        ids = self.cache.adopt("", parent_key, blocks_of(tokens[first * SIZE :]))
+        for i, block_id in enumerate(ids, start=first + 1):
+            if block_id is not None:
+                assert block_id not in self.kept
+                self.kept[block_id] = tuple(tokens[: i * SIZE])
+        for block_id in self.cache.take_evicted():
+            del self.kept[block_id]
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), num_tokens=st.integers(1, 9))
@@ -210,7 +305,7 @@ class CacheMachine(RuleBasedStateMachine):
     def accounts_are_right(self) -> None:
         self.cache.check()
         prefixes = self.prefixes()
-        assert self.cache.stats().num_blocks == len(prefixes)
+        assert self.cache.stats().num_blocks == len(prefixes) == len(self.keys._kept)
         for tokens in prefixes:
             assert len(tokens) == SIZE or tokens[:-SIZE] in prefixes, "a block without the one before"
 

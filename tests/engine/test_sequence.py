@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from api.engine.sequence import Sequence
 from tests.engine.factories import create_sequence
 
 
@@ -38,3 +39,47 @@ def test_check_finds_a_broken_invariant(num_computed: int, num_in_flight: int) -
     sequence.num_computed, sequence.num_in_flight = num_computed, num_in_flight
     with pytest.raises(AssertionError):
         sequence.check()
+
+
+def verifying(*proposals: int) -> Sequence:
+    """Four tokens of an answer are known, and a step verifies what may follow."""
+    sequence = create_sequence(num_prompt_tokens=5, max_tokens=20)
+    sequence.token_ids += [1, 2, 3, 4]
+    sequence.num_computed, sequence.num_in_flight, sequence.proposals = 9, 1, proposals
+    return sequence
+
+
+def test_proposals_are_not_known_before_they_came_true() -> None:
+    sequence = verifying(7, 8)
+    assert (sequence.num_known, sequence.num_sampled, sequence.num_remaining) == (10, 5, 1)
+    sequence.check()
+
+
+@pytest.mark.parametrize(
+    ("sampled", "kept"), [([7, 8, 9], [7, 8, 9]), ([7, 5, 9], [7, 5]), ([6, 8, 9], [6]), ([6, 7, 8], [6])]
+)
+def test_samples_hold_up_to_the_first_that_was_not_proposed(sampled: list[int], kept: list[int]) -> None:
+    sequence = verifying(7, 8)
+    was_proposed = []
+    for token in sampled:
+        if sequence.num_in_flight:
+            was_proposed.append(sequence.receive(token))
+            sequence.check()
+    assert sequence.token_ids[9:] == kept
+    assert was_proposed == [True] * (len(kept) - 1) + [False]
+    assert (sequence.num_computed, sequence.num_remaining) == (8 + len(kept), 1)
+    assert (sequence.num_in_flight, sequence.proposals) == (0, ())
+
+
+def test_a_token_that_is_read_while_the_next_one_is_in_flight_leaves_that_one_there() -> None:
+    sequence = verifying()
+    sequence.compute(1)
+    sequence.num_in_flight += 1
+    assert not sequence.receive(7)
+    assert (sequence.num_in_flight, sequence.num_known, sequence.num_computed) == (1, 11, 10)
+
+
+def test_a_restart_forgets_proposals() -> None:
+    sequence = verifying(7, 8)
+    sequence.restart()
+    assert (sequence.proposals, sequence.num_remaining) == ((), 9)

@@ -115,16 +115,87 @@ def test_the_averages_follow_a_device_that_becomes_slower() -> None:
     assert before == 248
 
 
-STEPS = st.tuples(st.integers(1, 64), st.integers(0, 256), st.just(0.0) | st.floats(1e-9, 100))
+SECONDS_AT_START, SECONDS_PER_CONTEXT, PLAIN_SECONDS = 1.25e-3, 0.3e-6, 0.08
 
 
-@given(st.lists(STEPS, max_size=30), st.integers(0, 400), st.integers(1, 512))
+def cost(context: float) -> float:
+    """Seconds of a prompt row with so many tokens before it."""
+    return SECONDS_AT_START + SECONDS_PER_CONTEXT * context
+
+
+def read_prompt(budget: StepBudget, start: int, end: int) -> float:
+    """Reads it beside eight streams; returns the longest time that a step took beyond a plain one.
+
+    As in the engine, a step is planned before the time of the one before it is known.
+    """
+    longest, position, unread = 0.0, start, None
+    while position < end:
+        num_rows = min(budget.num_prompt_rows(8, position), end - position)
+        context = position + (num_rows - 1) / 2
+        seconds = num_rows * cost(context)
+        if unread:
+            budget.observe(*unread)
+        unread = (8 + num_rows, num_rows, PLAIN_SECONDS + seconds, context)
+        longest, position = max(longest, seconds), position + num_rows
+    for _ in range(10):
+        budget.observe(8, 0, PLAIN_SECONDS)
+    return longest
+
+
+def smallest_chunk(end: int) -> float:
+    return 16 * cost(end)
+
+
+def experienced() -> StepBudget:
+    budget = create(stall_seconds=0.13)
+    budget.observe(8, 0, PLAIN_SECONDS)
+    read_prompt(budget, 0, 300)
+    read_prompt(budget, 0, 6800)
+    return budget
+
+
+def test_a_prompt_whose_rows_become_dearer_stalls_nobody_for_longer() -> None:
+    assert read_prompt(create(stall_seconds=0.13), 0, 300) < 0.13
+    assert read_prompt(experienced(), 0, 6800) < 0.13 * 1.1
+    assert read_prompt(experienced(), 0, 50_000) < max(0.13, smallest_chunk(50_000)) * 1.1
+
+
+def test_a_prompt_behind_a_long_cached_prefix_starts_with_small_chunks() -> None:
+    budget = experienced()
+    read_prompt(budget, 0, 300)
+    assert read_prompt(budget, 50_000, 51_000) < max(0.13, smallest_chunk(51_000)) * 1.1
+
+
+def test_a_short_prompt_after_a_long_one_gets_large_chunks_soon() -> None:
+    budget = experienced()
+    read_prompt(budget, 50_000, 51_000)
+    assert budget.num_prompt_rows(8, 50_000) == 16
+    assert budget.num_prompt_rows(8, 0) > 30
+    read_prompt(budget, 0, 300)
+    assert budget.num_prompt_rows(8, 0) > 80
+
+
+def test_without_any_spread_of_contexts_no_growth_is_made_up() -> None:
+    budget = create()
+    observe_line(budget, base_seconds=0.05, seconds_per_row=0.005)
+    assert budget.num_prompt_rows(8, 100_000) == budget.num_prompt_rows(8, 0)
+
+
+STEPS = st.tuples(
+    st.integers(1, 64),
+    st.integers(0, 256),
+    st.just(0.0) | st.floats(1e-9, 100),
+    st.just(0.0) | st.floats(0, 1e6),
+)
+
+
+@given(st.lists(STEPS, max_size=30), st.integers(0, 400), st.integers(1, 512), st.integers(0, 1_000_000))
 def test_the_room_stays_within_its_bounds(
-    steps: list[tuple[int, int, float]], num_decode_rows: int, max_step_tokens: int
+    steps: list[tuple[int, int, float, float]], num_decode_rows: int, max_step_tokens: int, context: int
 ) -> None:
     budget = create(max_step_tokens)
-    for decode_rows, prompt_rows, seconds in steps:
-        budget.observe(decode_rows + prompt_rows, prompt_rows, seconds)
-    room = budget.num_prompt_rows(num_decode_rows)
+    for decode_rows, prompt_rows, seconds, rows_context in steps:
+        budget.observe(decode_rows + prompt_rows, prompt_rows, seconds, rows_context)
+    room = budget.num_prompt_rows(num_decode_rows, context)
     smallest = min(16, max_step_tokens)
     assert smallest <= room <= max(smallest, max_step_tokens - num_decode_rows)

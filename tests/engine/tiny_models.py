@@ -76,8 +76,32 @@ FLAT: dict[str, dict[str, Any]] = {
         "layer_types": ["sliding_attention", "full_attention"] * 2,
         "rope_scaling": None,
     },
+    "deepseek_v3": {
+        **_BASE,
+        "model_type": "deepseek_v3",
+        "num_key_value_heads": 4,
+        "moe_intermediate_size": 32,
+        "kv_lora_rank": 16,
+        "q_lora_rank": 16,
+        "qk_rope_head_dim": 16,
+        "v_head_dim": 16,
+        "qk_nope_head_dim": 16,
+        "n_routed_experts": 4,
+        "n_shared_experts": 1,
+        "num_experts_per_tok": 2,
+        "n_group": 2,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "moe_layer_freq": 1,
+        "topk_method": "noaux_tc",
+        "scoring_func": "sigmoid",
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 1.0,
+        "rope_scaling": None,
+        "attention_bias": False,
+    },
 }
-PADDED: dict[str, dict[str, Any]] = {
+GROUPED: dict[str, dict[str, Any]] = {
     "qwen3_next": {
         **_BASE,
         **_EXPERTS,
@@ -110,32 +134,34 @@ PADDED: dict[str, dict[str, Any]] = {
         "time_step_limit": (0.01, 10),
         "time_step_rank": "auto",
     },
-    "deepseek_v3": {
+    "lfm2": {
         **_BASE,
-        "model_type": "deepseek_v3",
-        "num_key_value_heads": 4,
-        "moe_intermediate_size": 32,
-        "kv_lora_rank": 16,
-        "q_lora_rank": 16,
-        "qk_rope_head_dim": 16,
-        "v_head_dim": 16,
-        "qk_nope_head_dim": 16,
-        "n_routed_experts": 4,
-        "n_shared_experts": 1,
-        "num_experts_per_tok": 2,
-        "n_group": 2,
-        "topk_group": 1,
-        "first_k_dense_replace": 1,
-        "moe_layer_freq": 1,
-        "topk_method": "noaux_tc",
-        "scoring_func": "sigmoid",
-        "norm_topk_prob": True,
-        "routed_scaling_factor": 1.0,
-        "rope_scaling": None,
-        "attention_bias": False,
+        "model_type": "lfm2",
+        "norm_eps": 1e-5,
+        "conv_bias": False,
+        "conv_L_cache": 4,
+        "block_dim": 64,
+        "block_ff_dim": 128,
+        "block_multiple_of": 8,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_auto_adjust_ff_dim": True,
+        "layer_types": ["conv", "full_attention"] * 2,
     },
 }
-CONFIGS = {**FLAT, **PADDED}
+# Its positions are made by numpy, for one sequence.
+PADDED: dict[str, dict[str, Any]] = {
+    "gpt_bigcode": {
+        "model_type": "gpt_bigcode",
+        "n_embd": 64,
+        "n_layer": 3,
+        "n_inner": 128,
+        "n_head": 4,
+        "n_positions": 1000,
+        "layer_norm_epsilon": 1e-5,
+        "vocab_size": VOCAB_SIZE,
+    },
+}
+CONFIGS = {**FLAT, **GROUPED, **PADDED}
 # Randomly initialised layers hardly change what passes through them; at this scale a wrong position or
 # a token too many in the attention shows in the logits.
 _WEIGHT_SCALE = 2.0
@@ -189,18 +215,25 @@ class Sizes:
     max_batch_size: int = 4
     context_length: int = 512
     budget_tokens: int = 2048
+    budget_states: int = 40  # beside the tokens, where a sequence has one
     cached_tokens: int = 0  # what the prefix cache may hold
     block_tokens: int = 8
 
 
 def create_mlx_loop(chosen: ChosenForward, on: Platform, sizes: Sizes) -> Loop[BatchGenerator]:
-    token_bytes = chosen.slot_bytes(1)
-    memory = KVMemory(token_bytes * sizes.budget_tokens)
+    token_bytes = chosen.slot_bytes(2) - chosen.slot_bytes(1) or chosen.slot_bytes(1)
+    memory = KVMemory(token_bytes * sizes.budget_tokens + chosen.state_bytes * sizes.budget_states)
     slots = SlotPool(memory, context_length=sizes.context_length, slot_bytes=chosen.slot_bytes)
     prefixes: PrefixCache = NoPrefixCache()
-    if sizes.cached_tokens and chosen.can_copy:
-        block_sizes = BlockSizes(sizes.block_tokens, kv_bytes=sizes.block_tokens * token_bytes)
-        prefixes = BlockCache(memory, block_sizes, limit_bytes=token_bytes * sizes.cached_tokens)
+    if sizes.cached_tokens and chosen.has_slots:
+        block_sizes = BlockSizes(
+            sizes.block_tokens,
+            kv_bytes=sizes.block_tokens * (chosen.slot_bytes(1) - chosen.state_bytes),
+            state_bytes=chosen.state_bytes,
+            state_stride_tokens=2 * sizes.block_tokens,
+        )
+        limit_bytes = token_bytes * sizes.cached_tokens + chosen.state_bytes * sizes.budget_states
+        prefixes = BlockCache(memory, block_sizes, limit_bytes=limit_bytes)
     sequence_memory = SequenceMemory(slots, prefixes, can_copy=chosen.can_copy)
     made = Scheduler(sequence_memory, create_budget(sizes.max_step_tokens), sizes.max_batch_size, FakeClock())
     return Loop(made, sequence_memory, BatchGenerator(chosen.forward, Sampler(on)))

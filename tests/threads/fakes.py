@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.config import EngineConfig, ServerConfig
+from api.engine.prefix_disk.disk import NoPrefixDisk
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, ServerSideError
 from api.events import OutputPiece, OutputPipeline
+from api.threads.contracts import PrefixDisk
 from api.types import (
     ChatPrompt,
     DeviceBytes,
@@ -161,7 +163,7 @@ class FakeScheduler:
 
     def stats(self) -> SchedulerStats:
         used_bytes = 10 * len(self.running)
-        return SchedulerStats(len(self.running), 0, used_bytes, used_bytes, 1000, 0, PREFIX_CACHE)
+        return SchedulerStats(len(self.running), 0, used_bytes, used_bytes, 1000, prefix_cache=PREFIX_CACHE)
 
     def _append(self, token: SampledToken) -> StepOutput:
         sequence = self.running[token.sequence_id]
@@ -227,6 +229,7 @@ class FakeEngine:
     context_length: int = 128
     fingerprint: str = "fp_0123456789ab"
     vocab_size: int = 256
+    prefix_disk: PrefixDisk = field(default_factory=NoPrefixDisk)
     describe: dict[str, Any] = field(default_factory=lambda: {"parameters": 1})
 
     def read_device(self) -> DeviceBytes:
@@ -246,8 +249,11 @@ def create_load(engine: FakeEngine) -> Callable[[ServerConfig, Callable[[str], N
     return lambda config, report: engine
 
 
-def create_config(max_batch_size: int = 32, max_queue: int = 256, **settings: Any) -> ServerConfig:
-    return ServerConfig(EngineConfig(max_batch_size=max_batch_size), max_queue=max_queue, **settings)
+def create_config(
+    max_batch_size: int = 32, max_queue: int = 256, prefix_cache_dir: str | None = None, **settings: Any
+) -> ServerConfig:
+    engine = EngineConfig(max_batch_size=max_batch_size, prefix_cache_dir=prefix_cache_dir)
+    return ServerConfig(engine, max_queue=max_queue, **settings)
 
 
 def create_request(

@@ -10,7 +10,7 @@ from api.engine.sequence import Sequence
 from api.errors import OutOfMemoryError
 from api.observability.metrics import Metrics
 from api.threads.batch import BatchThread
-from api.types import Cancel, FinishReason, SampledToken, StepOutput
+from api.types import Cancel, FinishReason, SampledToken, Slot, Span, StepOutput, StepPlan
 from tests.threads.fakes import GREEDY, FakeScheduler, create_engine, create_request
 
 
@@ -61,6 +61,14 @@ def test_steps_until_the_work_is_done() -> None:
     assert stage.thread.stats.num_running == 0
     tokens = stage.metrics.snapshot()["tokens"]
     assert (tokens["prompt_total"], tokens["output_total"]) == (3, 3)
+
+
+def test_proposals_are_no_prompt_tokens() -> None:
+    stage = Stage()
+    rows = [((), 1, 7), ((1, 2, 3, 4, 5), 5, 4), ((1, 2, 3), 1, 0)]  # tokens, samples, place in the answer
+    spans = [Span(i, Slot(64, i), 0, ids, n, index, GREEDY) for i, (ids, n, index) in enumerate(rows)]
+    stage.thread._measure(StepPlan(spans=tuple(spans)), [], 0.1)
+    assert stage.metrics.snapshot()["tokens"]["prompt_total"] == 3
 
 
 def test_a_token_for_a_sequence_that_has_ended_is_not_counted() -> None:

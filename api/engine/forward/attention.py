@@ -1,4 +1,4 @@
-"""Attention of query rows over slots of left-aligned KV, for the CPU backend and for GPUs."""
+"""Attention of query rows over slots of left-aligned KV: the interface, and MLX's own kernel."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from typing import Protocol
 
 import mlx.core as mx
 
+from api.engine.forward.attention_mask import AttentionMask
+from api.engine.forward.cpu_attention import cpu_attention
 from api.engine.platform import Platform
 
-_ROW_MULTIPLE = 4  # rows that a matrix product on the CPU takes at a time
+# MLX has kernels for chunks of these head dimensions in half precision on Metal and CUDA alike. Otherwise
+# it makes an array of all scores, which for a chunk at 100,000 tokens is gigabytes.
+_FUSED_HEAD_DIMS = (64, 72, 80, 96, 128)
+_MAX_SCORES_BYTES = 256 * 1024**2
+_FEWEST_TILE_ROWS = 16
 
 
 class Attention(Protocol):
     """One fused attention.
 
-    ``queries [B, heads, N, D]``, ``keys [B, kv_heads, L, D]``, ``values [B, kv_heads, L, Dv]``, boolean
-    ``mask`` broadcastable to ``[B, 1, N, L]`` (True: attend) or None, ``sinks [heads]`` or None.
-    Returns ``[B, heads, N, Dv]``.
+    ``queries [B, heads, N, D]``, ``keys [B, kv_heads, L, D]``, ``values [B, kv_heads, L, Dv]``, a ``mask``
+    or None (all is seen), ``sinks [heads]`` or None. Returns ``[B, heads, N, Dv]``.
     """
 
     def __call__(
@@ -25,13 +30,13 @@ class Attention(Protocol):
         keys: mx.array,
         values: mx.array,
         scale: float,
-        mask: mx.array | None,
+        mask: AttentionMask | None,
         sinks: mx.array | None,
     ) -> mx.array: ...
 
 
 def choose_attention(platform: Platform) -> Attention:
-    return grouped_attention(platform) if platform.is_cpu else fused_attention
+    return cpu_attention if platform.is_cpu else fused_attention
 
 
 def fused_attention(
@@ -39,74 +44,43 @@ def fused_attention(
     keys: mx.array,
     values: mx.array,
     scale: float,
-    mask: mx.array | None,
+    mask: AttentionMask | None,
     sinks: mx.array | None,
 ) -> mx.array:
-    """MLX's own kernel."""
-    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask, sinks=sinks)
+    """MLX's own kernel, for some rows at a time where it has none and would make large arrays.
 
-
-def grouped_attention(platform: Platform) -> Attention:
-    """Attention in plain operations with the platform's ``exp``.
-
-    The queries that share a KV head are stacked, so there is one matrix product for each KV head
-    instead of one for each query head.
+    Causal rows are told by name: no array of rows by keys is made then, and blocks that no row sees are
+    skipped.
     """
-
-    def attend(
-        queries: mx.array,
-        keys: mx.array,
-        values: mx.array,
-        scale: float,
-        mask: mx.array | None,
-        sinks: mx.array | None,
-    ) -> mx.array:
-        batch, num_heads, num_queries, head_dim = queries.shape
-        num_kv_heads = keys.shape[1]
-        repeats = num_heads // num_kv_heads
-        num_rows = repeats * num_queries
-        stacked = (queries * scale).reshape(batch, num_kv_heads, num_rows, head_dim)
-        if num_queries == 1:
-            stacked = _padded(stacked)
-        scores = (stacked @ keys.swapaxes(-1, -2)).astype(mx.float32)
-        if mask is not None:
-            scores = _masked(scores, mask, num_queries)
-        per_row = None if sinks is None else _per_row(sinks, num_kv_heads, num_queries, scores.shape[2])
-        weights, total = _softmax(scores, per_row, platform)
-        out = (weights.astype(values.dtype) @ values) / total.astype(values.dtype)
-        return out[:, :, :num_rows].reshape(batch, num_heads, num_queries, -1)
-
-    return attend
+    num_queries, num_keys = queries.shape[2], keys.shape[2]
+    size = _tile_rows(queries, keys, values)
+    outputs = []
+    for first in range(0, num_queries, size):
+        end = min(first + size, num_queries)
+        seen = num_keys - num_queries + end if mask is not None and mask.is_causal else num_keys
+        outputs.append(
+            mx.fast.scaled_dot_product_attention(
+                queries[:, :, first:end],
+                keys[:, :, :seen],
+                values[:, :, :seen],
+                scale=scale,
+                mask=_mlx_mask(mask, slice(first, end)),
+                sinks=sinks,
+            )
+        )
+    return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=2)
 
 
-def _padded(rows: mx.array) -> mx.array:
-    """Adds rows of zeros up to a multiple of four: a product with three rows takes longer than with four."""
-    missing = -rows.shape[2] % _ROW_MULTIPLE
-    return mx.pad(rows, [(0, 0), (0, 0), (0, missing), (0, 0)]) if missing else rows
+def _tile_rows(queries: mx.array, keys: mx.array, values: mx.array) -> int:
+    batch, num_heads, num_queries, head_dim = queries.shape
+    is_half = queries.dtype in (mx.float16, mx.bfloat16)
+    if is_half and head_dim == values.shape[3] and head_dim in _FUSED_HEAD_DIMS:
+        return num_queries
+    fitting = _MAX_SCORES_BYTES // (batch * num_heads * keys.shape[2] * queries.itemsize)
+    return max(1, min(num_queries, max(fitting, _FEWEST_TILE_ROWS)))
 
 
-def _masked(scores: mx.array, mask: mx.array, num_queries: int) -> mx.array:
-    """``scores [B, kv_heads, rows, L]``, the rows of each query head behind one another."""
-    if num_queries == 1:
-        return mx.where(mask, scores, -mx.inf)
-    by_head = scores.reshape(scores.shape[0], -1, num_queries, scores.shape[3])
-    return mx.where(mask, by_head, -mx.inf).reshape(scores.shape)
-
-
-def _per_row(sinks: mx.array, num_kv_heads: int, num_queries: int, num_rows: int) -> mx.array:
-    """``sinks [heads]`` as one value for each row of the scores, ``[1, kv_heads, num_rows, 1]``."""
-    rows = mx.repeat(sinks.reshape(num_kv_heads, -1), num_queries, axis=1)
-    padded = mx.pad(rows, [(0, 0), (0, num_rows - rows.shape[1])])
-    return padded[None, :, :, None].astype(mx.float32)
-
-
-def _softmax(scores: mx.array, sinks: mx.array | None, platform: Platform) -> tuple[mx.array, mx.array]:
-    """Unnormalised weights and their sums; each row must see at least one position."""
-    peak = mx.max(scores, axis=-1, keepdims=True)
-    if sinks is not None:
-        peak = mx.maximum(peak, sinks)
-    weights = platform.exp(scores - peak)
-    total = mx.sum(weights, axis=-1, keepdims=True)
-    if sinks is not None:
-        total = total + platform.exp(sinks - peak)
-    return weights, total
+def _mlx_mask(mask: AttentionMask | None, rows: slice) -> mx.array | str | None:
+    if mask is None:
+        return None
+    return "causal" if mask.is_causal else mask.visible()[..., rows, :]

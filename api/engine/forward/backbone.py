@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import mlx.core as mx
 import mlx.nn as nn
 
 
@@ -12,7 +13,15 @@ class RowSelector:
     """Holds the rows that the step under way wants; ``None`` leaves the backbone's output whole."""
 
     def __init__(self) -> None:
-        self.rows: mx.array | None = None
+        self.rows: Any = None  # an index into hidden states ``[batch, tokens, hidden]``
+
+    @contextmanager
+    def selecting(self, rows: Any) -> Iterator[None]:
+        self.rows = rows
+        try:
+            yield
+        finally:
+            self.rows = None
 
 
 def select_backbone_rows(model: nn.Module) -> RowSelector | None:
@@ -38,6 +47,7 @@ def select_backbone_rows(model: nn.Module) -> RowSelector | None:
 
 def _find_backbone(model: nn.Module) -> nn.Module | None:
     for _, module in model.named_modules():
-        if module is not model and isinstance(module.get("layers"), list):
+        is_called = "__call__" in dir(type(module))  # and no mere list of layers
+        if module is not model and is_called and isinstance(module.get("layers"), list):
             return module
     return None

@@ -6,23 +6,29 @@ from collections.abc import Iterable, Mapping
 
 import mlx.core as mx
 
+from api.engine.forward.host_copy import to_device, to_host
 from api.engine.forward.layer_kv import LayerKV
+from api.engine.host_arrays import HostArray
 from api.types import BlockLoad, BlockSave, Slot
 
 # Blocks are put together in pieces of so many: what a load takes beside blocks and slot stays small.
 _PIECE_BLOCKS = 16
 
 
+# A layer's index, whether it is of its values, and its place among their parts.
+_Part = tuple[int, int, int]
+
+
 class BlockStore:
     """Copies blocks out of the layers' slots and into them.
 
-    A layer's keys are part ``2 * layer``, its values the part behind. A block has one array for all parts
-    of one shape, ``[parts, kv_heads, tokens, head_dim]``: mostly a single one.
+    A block has one array for all parts of one shape, whichever layer's keys or values they are:
+    ``[parts, kv_heads, tokens, head_dim]``. Mostly that is a single one.
     """
 
     def __init__(self, layers: list[LayerKV]) -> None:
         self._layers = layers
-        self._groups: list[list[int]] = []  # the parts in each of a block's arrays
+        self._groups: list[list[_Part]] = []  # the parts in each of a block's arrays
         self._blocks: dict[int, list[mx.array]] = {}
         self._unsettled: list[mx.array] = []  # saved, not computed yet
 
@@ -61,17 +67,30 @@ class BlockStore:
                 start = self._num_tokens(block_ids[:1]) * first
                 self._load(block_ids[first : first + _PIECE_BLOCKS], start, targets, num_slots)
 
+    def export(self, block_id: int) -> list[HostArray]:
+        """A copy of a block that is settled."""
+        return [to_host(array) for array in self._blocks[block_id]]
+
+    def insert(self, block_id: int, arrays: Iterable[HostArray]) -> None:
+        """A block that this store, or that of another process with the same model, has exported.
+
+        Some block was saved here before, which told how blocks are made up.
+        """
+        self._blocks[block_id] = [to_device(array) for array in arrays]
+        mx.eval(self._blocks[block_id])
+
     def clear(self) -> None:
         self._blocks.clear()
         self._unsettled.clear()
 
-    def _read(self, save: BlockSave) -> dict[int, mx.array]:
-        parts = {}
-        for index, layer in enumerate(self._layers):
-            pair = layer.read(save.slot, save.start, save.num_tokens)
-            if pair is not None:
-                parts[2 * index], parts[2 * index + 1] = pair[0][0], pair[1][0]
-        return parts
+    def _read(self, save: BlockSave) -> dict[_Part, mx.array]:
+        stored = [layer.read_stored(save.slot, save.start, save.num_tokens) for layer in self._layers]
+        return {
+            (index, kind, place): part[0]
+            for index, pair in enumerate(stored)
+            for kind, parts in enumerate(pair or ())
+            for place, part in enumerate(parts)
+        }
 
     def _load(
         self, block_ids: tuple[int, ...], start: int, targets: list[Slot], num_slots: Mapping[int, int]
@@ -87,24 +106,24 @@ class BlockStore:
         written = [self._write(slot, start, parts, num_slots[slot.capacity]) for slot in targets]
         mx.eval(written)
 
-    def _write(self, slot: Slot, start: int, parts: Mapping[int, mx.array], num_slots: int) -> list[mx.array]:
-        """Returns the arrays that were written to."""
-        written = []
-        for index, layer in enumerate(self._layers):
-            if 2 * index in parts:
-                keys, values = parts[2 * index], parts[2 * index + 1]
-                layer.ensure(slot.capacity, num_slots, keys, values)
-                layer.write_chunk(slot, start, keys, values)
-                written += [layer.keys[slot.capacity], layer.values[slot.capacity]]
-        return written
+    def _write(
+        self, slot: Slot, start: int, parts: Mapping[_Part, mx.array], num_slots: int
+    ) -> list[mx.array]:
+        """Returns the arrays of the layers that were written to."""
+        pairs: dict[int, tuple[list[mx.array], list[mx.array]]] = {}
+        for (index, kind, _), array in sorted(parts.items(), key=lambda item: item[0]):
+            pairs.setdefault(index, ([], []))[kind].append(array)
+        for index, (keys, values) in pairs.items():
+            self._layers[index].write_stored(slot, start, num_slots, tuple(keys), tuple(values))
+        return [array for index in pairs for array in self._layers[index].arrays()]
 
     def _num_tokens(self, block_ids: tuple[int, ...]) -> int:
         return next((array.shape[2] for i in block_ids for array in self._blocks[i]), 0)
 
 
-def _alike(parts: Mapping[int, mx.array]) -> list[list[int]]:
+def _alike(parts: Mapping[_Part, mx.array]) -> list[list[_Part]]:
     """Parts of the same shape and type, together."""
-    groups: dict[tuple[tuple[int, ...], mx.Dtype], list[int]] = {}
+    groups: dict[tuple[tuple[int, ...], mx.Dtype], list[_Part]] = {}
     for part, array in parts.items():
         groups.setdefault((array.shape, array.dtype), []).append(part)
     return list(groups.values())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -11,14 +12,29 @@ import mlx.nn as nn
 from api.config import ForwardChoice
 from api.engine.forward.attention import choose_attention
 from api.engine.forward.backbone import select_backbone_rows
-from api.engine.forward.caches import attention_windows, make_caches
-from api.engine.forward.flat import FlatForward
+from api.engine.forward.caches import (
+    CacheSpec,
+    build_caches,
+    describe_caches,
+    kv_specs,
+    make_caches,
+    state_specs,
+)
+from api.engine.forward.flat import FlatForward, FlatLayer, make_store
+from api.engine.forward.grouped import GroupedForward
 from api.engine.forward.interface import Forward
+from api.engine.forward.kv_store import KVStore
+from api.engine.forward.kv_views import AttendingViews, FetchingViews, LatentViews
+from api.engine.forward.latent import LatentLayer, latent_attention
 from api.engine.forward.padded import PaddedForward
-from api.engine.forward.self_check import SelfCheckError, check_forward
+from api.engine.forward.self_check import SelfCheck, SelfCheckError
+from api.engine.forward.shared_kv import SharedLayer
 from api.engine.platform import Platform
 from api.errors import StartupError
 from api.types import SamplingParams, Slot, Span, StepPlan
+
+F = TypeVar("F", bound=Forward)
+T = TypeVar("T")
 
 _PROBE_TOKENS = 8
 _CACHE_STEP_TOKENS = 256  # mlx-lm's caches grow by this much
@@ -30,7 +46,11 @@ class ChosenForward:
 
     forward: Forward
     slot_bytes: Callable[[int], int]  # tokens of one sequence -> bytes
-    can_copy: bool = False  # its KV lies in the plan's slots, so ``SlotMove`` means something to it
+    has_slots: bool = False  # its state lies in the plan's slots: it can be kept in blocks and loaded
+    # A sequence may begin with a copy of another's slot, at any token before its end.
+    can_copy: bool = False
+    can_rewind: bool = False  # tokens computed in vain can be computed again, with others in their place
+    state_bytes: int = 0  # of ``slot_bytes``: what does not depend on the tokens
 
 
 def choose_forward(
@@ -41,32 +61,134 @@ def choose_forward(
     choice: ForwardChoice,
     report: Callable[[str], None],
 ) -> ChosenForward:
-    """Flat where the self-check and ``choice`` allow it; tells ``report`` which, and why not.
+    """Flat, else grouped, else padded, as the self-check and ``choice`` allow; tells ``report`` why.
 
-    Raises StartupError when ``choice`` demands a flat step that the model cannot run.
+    Raises StartupError when ``choice`` demands a forward that the model cannot run.
     """
-    if choice != "padded":
+    candidates = _Candidates(model, platform, vocab_size, max_step_tokens)
+    for name, choose in (("flat", candidates.flat), ("grouped", candidates.grouped)):
+        if choice not in ("auto", name):
+            continue
         try:
-            flat = _flat(model, platform, vocab_size, max_step_tokens)
+            chosen = choose()
         except SelfCheckError as error:
-            if choice == "flat":
-                raise StartupError(f"--forward flat: the model cannot run the flat step: {error}") from error
-            report(f"Forward: not flat ({error})")
+            if choice == name:
+                raise StartupError(f"--forward {name}: the model cannot run it: {error}") from error
+            report(f"Forward: not {name} ({error})")
         else:
-            report("Forward: flat (self-check: equal to the plain model)")
-            return ChosenForward(flat, _flat_slot_bytes(flat), can_copy=True)
-    padded = _padded(model, vocab_size)
-    report(f"Forward: {padded.name} (mlx-lm's own caches)")
-    return ChosenForward(padded, _cache_bytes(model), can_copy=False)
+            report(f"Forward: {name} (self-check: equal to the plain model)")
+            return chosen
+    chosen = candidates.padded()
+    report(f"Forward: {chosen.forward.name} (mlx-lm's own caches)")
+    return chosen
 
 
-def _flat_slot_bytes(flat: FlatForward) -> Callable[[int], int]:
-    """Exact, from the arrays after one token was written."""
-    span = Span(0, Slot(_PROBE_TOKENS, 0), 0, (0,), True, 0, SamplingParams(temperature=0.0))
-    flat(StepPlan(spans=(span,), num_slots=((_PROBE_TOKENS, 1),)), mx.array([0]))
-    slot_bytes = flat.slot_bytes()
-    flat.reset()
-    return slot_bytes
+class _Candidates:
+    """The forwards of one model, each in the variants that its code may need, the fastest first."""
+
+    def __init__(self, model: nn.Module, platform: Platform, vocab_size: int, max_step_tokens: int) -> None:
+        self._model = model
+        self._platform = platform
+        self._max_step_tokens = max_step_tokens
+        self._attention = choose_attention(platform)
+        self._check = SelfCheck(model, vocab_size)
+        self._selector = select_backbone_rows(model)
+
+    def flat(self) -> ChosenForward:
+        """Raises SelfCheckError."""
+        caches = self._describe()
+        if state_specs(caches):
+            raise SelfCheckError("a layer keeps recurrent state")
+        flat = self._first_sound(self._flats(caches))
+        slot_bytes = _probe(flat, flat.slot_bytes)
+        return ChosenForward(flat, slot_bytes, has_slots=True, can_copy=True, can_rewind=True)
+
+    def grouped(self) -> ChosenForward:
+        """Raises SelfCheckError."""
+        caches = self._describe()
+        grouped = self._first_sound(self._groupeds(caches))
+        slot_bytes = _probe(grouped, grouped.slot_bytes)
+        state_bytes = _probe(grouped, grouped.state_bytes)
+        return ChosenForward(
+            grouped,
+            slot_bytes,
+            has_slots=True,
+            can_copy=not state_specs(caches),
+            state_bytes=state_bytes,
+        )
+
+    def padded(self) -> ChosenForward:
+        batched = PaddedForward(self._model, batches=True)
+        try:
+            self._check(batched, has_slots=False)
+        except SelfCheckError:
+            batched = PaddedForward(self._model, batches=False)
+        return ChosenForward(batched, _cache_bytes(self._model))
+
+    def _describe(self) -> tuple[CacheSpec, ...]:
+        try:
+            return describe_caches(make_caches(self._model))
+        except TypeError as error:
+            raise SelfCheckError(str(error)) from error
+
+    def _first_sound(self, forwards: Iterator[F]) -> F:
+        """Raises the first one's SelfCheckError where none passes."""
+        errors = []
+        for forward in forwards:
+            try:
+                self._check(forward, has_slots=True)
+            except SelfCheckError as error:
+                errors.append(error)
+            else:
+                return forward
+        raise errors[0]
+
+    def _flats(self, caches: tuple[CacheSpec, ...]) -> Iterator[FlatForward]:
+        def nest(layers: list[FlatLayer]) -> list[Any]:
+            return build_caches(caches, layers.__getitem__, layers.__getitem__)
+
+        windows = [spec.window for spec in kv_specs(caches)]
+        for layer_class, attention in (
+            (FlatLayer, self._attention),
+            (SharedLayer, self._attention),
+            (LatentLayer, latent_attention),
+        ):
+            yield FlatForward(
+                self._model,
+                windows,
+                attention,
+                self._selector,
+                self._max_step_tokens,
+                self._platform.row_multiple,
+                layer_class,
+                nest,
+            )
+
+    def _groupeds(self, caches: tuple[CacheSpec, ...]) -> Iterator[GroupedForward]:
+        windows = [spec.window for spec in kv_specs(caches)]
+        store = make_store(windows, self._max_step_tokens)
+        attending = AttendingViews(store, windows, self._attention)
+        yield GroupedForward(self._model, caches, store, attending, self._selector)
+        if not windows:
+            return
+        store = KVStore(None for _ in windows)
+        for views in (
+            LatentViews(store, windows),
+            FetchingViews(store, windows),
+            FetchingViews(store, windows, row_mask_axes=5),
+        ):
+            yield GroupedForward(self._model, caches, store, views, self._selector)
+
+
+def _probe(forward: Forward, measure: Callable[[], T]) -> T:
+    """What ``measure`` says of the arrays once a few tokens of one sequence have been written."""
+    ids = (0,) * _PROBE_TOKENS
+    span = Span(0, Slot(_PROBE_TOKENS, 0), 0, ids, 1, 0, SamplingParams(temperature=0.0))
+    forward(StepPlan(spans=(span,), num_slots=((_PROBE_TOKENS, 1),)), mx.array(ids))
+    mx.eval(forward.state())
+    measured = measure()
+    forward.reset()
+    return measured
 
 
 def _cache_bytes(model: nn.Module) -> Callable[[int], int]:
@@ -78,23 +200,3 @@ def _cache_bytes(model: nn.Module) -> Callable[[int], int]:
     mx.eval(model(mx.zeros((1, _PROBE_TOKENS), dtype=mx.int32), cache=caches))
     rate = max(1, sum(cache.nbytes for cache in caches) // _CACHE_STEP_TOKENS)
     return lambda num_tokens: num_tokens * rate
-
-
-def _flat(model: nn.Module, platform: Platform, vocab_size: int, max_step_tokens: int) -> FlatForward:
-    try:
-        windows = attention_windows(make_caches(model))
-    except TypeError as error:
-        raise SelfCheckError(str(error)) from error
-    attention, selector = choose_attention(platform), select_backbone_rows(model)
-    flat = FlatForward(model, windows, attention, selector, max_step_tokens, platform.row_multiple)
-    check_forward(model, flat, vocab_size)
-    return flat
-
-
-def _padded(model: nn.Module, vocab_size: int) -> Forward:
-    batched = PaddedForward(model, batches=True)
-    try:
-        check_forward(model, batched, vocab_size)
-    except SelfCheckError:
-        return PaddedForward(model, batches=False)
-    return batched

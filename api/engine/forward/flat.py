@@ -6,17 +6,20 @@ on rows; only attention has to know which rows belong together, and that is ``Fl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from api.engine.forward.attention import Attention
 from api.engine.forward.backbone import RowSelector
+from api.engine.forward.block_store import BlockStore
 from api.engine.forward.kv_store import KVStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
+from api.engine.forward.slot_array import SlotArray
 from api.types import StepPlan
 
 # Blocks of so many tokens at most are saved when at most so many tokens behind them are written.
@@ -108,13 +111,31 @@ class FlatLayer:
     def _attend_chunk(
         self, chunk: ChunkRows, queries: mx.array, scale: float, window: int | None, sinks: mx.array | None
     ) -> mx.array:
-        slot, ring = chunk.slot, self._kv.ring(chunk.slot.capacity)
-        row, stored = slice(slot.index, slot.index + 1), chunk.stored(window, ring)
-        keys = self._kv.keys[slot.capacity][row, :, stored]
-        values = self._kv.values[slot.capacity][row, :, stored]
-        q = queries.transpose(2, 1, 0, 3)
-        out = self._attention(q, keys, values, scale, chunk.mask(window, ring), sinks)
-        return out.transpose(2, 1, 0, 3)
+        capacity, index = chunk.slot.capacity, chunk.slot.index
+        outputs = []
+        for tile in chunk.tiles(window, self._kv.ring(capacity)):
+            keys = _parts(self._kv.keys[capacity], index, tile.stored)
+            values = _parts(self._kv.values[capacity], index, tile.stored)
+            q = queries[tile.rows].transpose(2, 1, 0, 3)
+            out = self._attention(q, keys, values, scale, tile.mask, sinks)
+            outputs.append(out.transpose(2, 1, 0, 3))
+        return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs)
+
+
+def _parts(array: SlotArray, slot: int, parts: tuple[slice, ...]) -> mx.array:
+    """``[1, kv_heads, tokens, D]`` of a class's array; a copy only where a ring wraps between them."""
+    found = [array[slot : slot + 1, :, part] for part in parts]
+    return found[0] if len(found) == 1 else mx.concatenate(found, axis=2)
+
+
+def make_store(windows: Iterable[int | None], max_chunk_tokens: int) -> KVStore:
+    """Slots for layers with these windows, None for those that see everything.
+
+    A windowed layer keeps the window and one chunk, which is written before its first row looks, and a
+    little more: blocks are saved somewhat later than they are written.
+    """
+    kept_tokens = max(max_chunk_tokens, _LATEST_SAVE_TOKENS) + _LONGEST_BLOCK_TOKENS
+    return KVStore(None if window is None else window + kept_tokens for window in windows)
 
 
 class FlatForward:
@@ -130,22 +151,23 @@ class FlatForward:
         selector: RowSelector | None,
         max_chunk_tokens: int,
         row_multiple: int = 1,
+        layer_class: type[FlatLayer] = FlatLayer,
+        nest: Callable[[list[FlatLayer]], Sequence[Any]] = list,
     ) -> None:
-        """``windows``: one entry for each layer's cache, the tokens it sees or None for all.
+        """``windows``: one entry for each attention cache, the tokens it sees or None for all.
 
-        A windowed layer keeps the window and one chunk, which is written before its first row looks, and a
-        little more: blocks are saved somewhat later than they are written.
         ``row_multiple``: forwards are filled up to a multiple of this many rows.
+        ``nest`` puts the layers in the places of the model's own caches.
         """
         self._model = model
-        kept_tokens = max(max_chunk_tokens, _LATEST_SAVE_TOKENS) + _LONGEST_BLOCK_TOKENS
-        self._store = KVStore(None if window is None else window + kept_tokens for window in windows)
+        self._store = make_store(windows, max_chunk_tokens)
         self._selector = selector
         self._row_multiple = row_multiple
         self._layers = [
-            FlatLayer(self._store, kv, attention, window)
+            layer_class(self._store, kv, attention, window)
             for kv, window in zip(self._store.layers, windows, strict=True)
         ]
+        self._caches = nest(self._layers)
 
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         self._store.apply(plan)
@@ -158,6 +180,10 @@ class FlatForward:
 
     def state(self) -> list[mx.array]:
         return self._store.arrays()
+
+    @property
+    def blocks(self) -> BlockStore:
+        return self._store.blocks
 
     def slot_bytes(self) -> Callable[[int], int]:
         """``capacity -> bytes`` of one slot over all layers; call while every layer has been written."""
@@ -173,11 +199,11 @@ class FlatForward:
         if layout.num_padding:
             token_ids = mx.pad(token_ids, (0, layout.num_padding))
         if self._selector is None:
-            logits: mx.array = self._model(token_ids[:, None], cache=self._layers)
+            logits: mx.array = self._model(token_ids[:, None], cache=self._caches)
             return logits[layout.selected[: layout.num_selected], -1]
         self._selector.rows = layout.selected
         try:
-            logits = self._model(token_ids[:, None], cache=self._layers)
+            logits = self._model(token_ids[:, None], cache=self._caches)
         finally:
             self._selector.rows = None
         return logits[: layout.num_selected, -1]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 import mlx.core as mx
 
+from api.engine.host_arrays import HostArray
 from api.types import StepPlan
 
 
@@ -28,3 +30,24 @@ class Forward(Protocol):
 
     def reset(self) -> None:
         """Drops all state; every sequence starts again."""
+
+
+class BlockKeeper(Protocol):
+    """Kept blocks, as other processes with the same model can use them."""
+
+    def export(self, block_id: int) -> list[HostArray]:
+        """A copy of a block that is settled: KV, and the state behind it where that was saved."""
+
+    def insert(self, block_id: int, arrays: Iterable[HostArray]) -> None:
+        """A block that was exported, here or elsewhere, computed at once."""
+
+    def drop(self, block_ids: Iterable[int]) -> None:
+        """Unknown ids are ignored."""
+
+
+@runtime_checkable
+class KeepsBlocks(Protocol):
+    """A forward that obeys a plan's saves and loads."""
+
+    @property
+    def blocks(self) -> BlockKeeper: ...

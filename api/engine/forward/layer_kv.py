@@ -1,9 +1,10 @@
-"""One layer's KV: for each length class one array of keys and one of values."""
+"""One layer's KV: for each length class the keys and the values of its slots."""
 
 from __future__ import annotations
 
 import mlx.core as mx
 
+from api.engine.forward.slot_array import KVFormat, Parts, PlainFormat, SlotArray
 from api.types import Slot
 
 
@@ -18,10 +19,11 @@ class LayerKV:
     one: so all writes of a layer in a step come before its first read.
     """
 
-    def __init__(self, longest_ring: int | None) -> None:
+    def __init__(self, longest_ring: int | None, kv_format: KVFormat | None = None) -> None:
         self.longest_ring = longest_ring
-        self.keys: dict[int, mx.array] = {}
-        self.values: dict[int, mx.array] = {}
+        self._format = kv_format or PlainFormat()
+        self.keys: dict[int, SlotArray] = {}
+        self.values: dict[int, SlotArray] = {}
 
     def ring(self, capacity: int) -> int:
         """Tokens that a slot of the class holds in this layer."""
@@ -30,23 +32,25 @@ class LayerKV:
     def bytes_per_token(self) -> int:
         """Bytes of one position of one slot; 0 before the first write."""
         samples = [next(iter(arrays.values())) for arrays in (self.keys, self.values) if arrays]
-        return sum(array.nbytes // (array.shape[0] * array.shape[2]) for array in samples)
+        return sum(array.nbytes // (array.num_slots * array.ring) for array in samples)
+
+    def arrays(self) -> list[mx.array]:
+        """All that must be evaluated with a step."""
+        both = [*self.keys.values(), *self.values.values()]
+        return [part for array in both for part in array.parts]
 
     def resize(self, capacity: int, num_slots: int) -> None:
         """Makes the class hold ``num_slots``; the slots that stay keep their contents."""
         for arrays in (self.keys, self.values):
             if capacity in arrays:
-                arrays[capacity] = _with_slots(arrays[capacity], num_slots)
+                arrays[capacity] = arrays[capacity].with_slots(num_slots)
             if num_slots == 0:
                 arrays.pop(capacity, None)
 
     def ensure(self, capacity: int, num_slots: int, keys: mx.array, values: mx.array) -> None:
         """Creates the class's arrays in the shape and type of rows ``[rows, kv_heads, n, head_dim]``."""
-        if capacity in self.keys:
-            return
-        for arrays, rows in ((self.keys, keys), (self.values, values)):
-            shape = (num_slots, rows.shape[1], self.ring(capacity), rows.shape[3])
-            arrays[capacity] = mx.zeros(shape, dtype=rows.dtype)
+        if capacity not in self.keys:
+            self._create(capacity, num_slots, self._format.encode(keys), self._format.encode(values))
 
     def write_rows(
         self, capacity: int, slots: mx.array, positions: mx.array, keys: mx.array, values: mx.array
@@ -62,28 +66,46 @@ class LayerKV:
 
         Of more than a ring the last are written: they would overwrite the others.
         """
-        ring, num_tokens = self.ring(slot.capacity), keys.shape[2]
-        row, written = slice(slot.index, slot.index + 1), max(0, num_tokens - ring)
-        for part in _ring_parts(start + written, num_tokens - written, ring):
-            end = written + part.stop - part.start
-            self.keys[slot.capacity][row, :, part] = keys[:, :, written:end]
-            self.values[slot.capacity][row, :, part] = values[:, :, written:end]
-            written = end
+        self._store(slot, start, self._format.encode(keys), self._format.encode(values))
 
     def read(self, slot: Slot, start: int, num_tokens: int) -> tuple[mx.array, mx.array] | None:
         """Positions ``start .. start + num_tokens - 1`` of a slot, ``[1, kv_heads, num_tokens, head_dim]``.
 
         At most a ring of them, and none that was overwritten since. None where nothing was ever written.
         """
+        stored = self.read_stored(slot, start, num_tokens)
+        return None if stored is None else (self._format.decode(stored[0]), self._format.decode(stored[1]))
+
+    def read_stored(self, slot: Slot, start: int, num_tokens: int) -> tuple[Parts, Parts] | None:
+        """The same as it is stored: the parts of the keys, and those of the values."""
         if slot.capacity not in self.keys:
             return None
-        parts = _ring_parts(start, num_tokens, self.ring(slot.capacity))
         row = slice(slot.index, slot.index + 1)
+        places = [(row, slice(None), p) for p in _ring_parts(start, num_tokens, self.ring(slot.capacity))]
         keys, values = (
-            _joined([arrays[slot.capacity][row, :, part] for part in parts])
+            _joined([arrays[slot.capacity].stored(place) for place in places])
             for arrays in (self.keys, self.values)
         )
         return keys, values
+
+    def write_stored(self, slot: Slot, start: int, num_slots: int, keys: Parts, values: Parts) -> None:
+        """Writes what ``read_stored`` of any slot of this layer gave; its class has ``num_slots``."""
+        if slot.capacity not in self.keys:
+            self._create(slot.capacity, num_slots, keys, values)
+        self._store(slot, start, keys, values)
+
+    def _create(self, capacity: int, num_slots: int, keys: Parts, values: Parts) -> None:
+        for arrays, parts in ((self.keys, keys), (self.values, values)):
+            arrays[capacity] = SlotArray.like(self._format, parts, num_slots, self.ring(capacity))
+
+    def _store(self, slot: Slot, start: int, keys: Parts, values: Parts) -> None:
+        ring, num_tokens = self.ring(slot.capacity), keys[0].shape[2]
+        row, written = slice(slot.index, slot.index + 1), max(0, num_tokens - ring)
+        for place in _ring_parts(start + written, num_tokens - written, ring):
+            new = slice(written, written + place.stop - place.start)
+            for arrays, parts in ((self.keys, keys), (self.values, values)):
+                arrays[slot.capacity].store((row, slice(None), place), tuple(p[:, :, new] for p in parts))
+            written = new.stop
 
 
 def _ring_parts(start: int, num_tokens: int, ring: int) -> list[slice]:
@@ -94,12 +116,7 @@ def _ring_parts(start: int, num_tokens: int, ring: int) -> list[slice]:
     return parts if fitting == num_tokens else [*parts, slice(0, num_tokens - fitting)]
 
 
-def _joined(arrays: list[mx.array]) -> mx.array:
-    return arrays[0] if len(arrays) == 1 else mx.concatenate(arrays, axis=2)
-
-
-def _with_slots(array: mx.array, num_slots: int) -> mx.array:
-    missing = num_slots - array.shape[0]
-    if missing <= 0:
-        return mx.contiguous(array[:num_slots])
-    return mx.concatenate([array, mx.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
+def _joined(pieces: list[Parts]) -> Parts:
+    if len(pieces) == 1:
+        return pieces[0]
+    return tuple(mx.concatenate(list(parts), axis=2) for parts in zip(*pieces, strict=True))

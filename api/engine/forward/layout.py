@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 
 import mlx.core as mx
 
+from api.engine.forward.attention_mask import AttentionMask
 from api.engine.row_sizes import padded_rows
 from api.types import Slot, Span, StepPlan
 
 # Decode rows of a class attend over its longest live row, rounded up to this many tokens: shapes change
 # seldom, and matrix products like round sizes.
 _LENGTH_STEP = 32
+# A chunk of a layer with a window is cut into tiles, so that its rows do not attend over a whole chunk for
+# the sake of a short window. A tile has this many rows at least, or this part of a window.
+_FEWEST_TILE_ROWS = 128
+_TILES_PER_WINDOW = 4
 
 
 MaskKey = tuple[int | None, int]  # window and ring length
@@ -33,7 +38,7 @@ class DecodeGroup:
     positions: mx.array  # [num_rows]
     row_of_slot: mx.array  # [num_slots]: the row (in the group) that a slot's queries come from
     last_of_slot: mx.array  # [num_slots]: the position a slot's row is at
-    _masks: dict[MaskKey, mx.array] = field(default_factory=dict)
+    _masks: dict[MaskKey, AttentionMask] = field(default_factory=dict)
 
     @property
     def rows(self) -> slice:
@@ -43,8 +48,8 @@ class DecodeGroup:
         """Tokens of each slot that are attended over."""
         return min(ring, self.longest)
 
-    def mask(self, window: int | None, ring: int) -> mx.array | None:
-        """Boolean ``[num_slots, 1, 1, length(ring)]``, made once a step for each kind of layer.
+    def mask(self, window: int | None, ring: int) -> AttentionMask | None:
+        """What the rows see of ``length(ring)`` tokens of each slot; made once for each kind of layer.
 
         None where the only row sees all that it attends over.
         """
@@ -52,10 +57,22 @@ class DecodeGroup:
             return None
         key = (window, ring)
         if key not in self._masks:
-            last = self.last_of_slot[:, None]
-            stored = _stored_positions(last, mx.arange(self.length(ring))[None], ring)
-            self._masks[key] = _visible(stored, last, window)[:, None, None]
+            self._masks[key] = AttentionMask(1, self.length(ring), lambda: self._visible(window, ring))
         return self._masks[key]
+
+    def _visible(self, window: int | None, ring: int) -> mx.array:
+        last = self.last_of_slot[:, None]
+        stored = _stored_positions(last, mx.arange(self.length(ring))[None], ring)
+        return _visible(stored, last, window)[:, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTile:
+    """Some rows of a chunk, and what they attend over: enough of the slot for each of them."""
+
+    rows: slice  # of the chunk's
+    stored: tuple[slice, ...]  # parts of the slot, one behind another in the order of positions
+    mask: AttentionMask
 
 
 @dataclass(slots=True)
@@ -66,7 +83,7 @@ class ChunkRows:
     start: int
     first_row: int
     num_rows: int
-    _masks: dict[MaskKey, mx.array] = field(default_factory=dict)
+    _tiles: dict[MaskKey, list[ChunkTile]] = field(default_factory=dict)
 
     @property
     def rows(self) -> slice:
@@ -76,21 +93,28 @@ class ChunkRows:
     def end(self) -> int:
         return self.start + self.num_rows
 
-    def stored(self, window: int | None, ring: int) -> slice:
-        """The part of the slot that the rows attend over, once they are written."""
-        if self.end > ring:
-            return slice(0, ring)
-        return slice(0 if window is None else max(0, self.start - window + 1), self.end)
-
-    def mask(self, window: int | None, ring: int) -> mx.array:
-        """Boolean ``[1, 1, num_rows, stored]``, made once a step for each kind of layer."""
+    def tiles(self, window: int | None, ring: int) -> list[ChunkTile]:
+        """Covers the rows in order, for a slot that they are written to; made once for each kind of layer."""
         key = (window, ring)
-        if key not in self._masks:
-            part = self.stored(window, ring)
-            stored = _stored_positions(mx.array(self.end - 1), mx.arange(part.start, part.stop)[None], ring)
-            rows = mx.arange(self.start, self.end)[:, None]
-            self._masks[key] = _visible(stored, rows, window)[None, None]
-        return self._masks[key]
+        if key not in self._tiles:
+            size = max(_FEWEST_TILE_ROWS, (window or self.end) // _TILES_PER_WINDOW)
+            size = self.num_rows if self._sees_all(window) else size
+            firsts = range(self.start, self.end, size)
+            self._tiles[key] = [self._tile(a, min(a + size, self.end), window, ring) for a in firsts]
+        return self._tiles[key]
+
+    def _sees_all(self, window: int | None) -> bool:
+        return window is None or window >= self.end
+
+    def _tile(self, first: int, end: int, window: int | None, ring: int) -> ChunkTile:
+        oldest = 0 if window is None else max(0, first - window + 1)
+
+        def visible() -> mx.array:
+            rows = mx.arange(first, end)[:, None]
+            return _visible(mx.arange(oldest, end)[None], rows, window)[None, None]
+
+        mask = AttentionMask(end - first, end - oldest, None if self._sees_all(window) else visible)
+        return ChunkTile(slice(first - self.start, end - self.start), _ring_parts(oldest, end, ring), mask)
 
 
 @dataclass(slots=True)
@@ -138,11 +162,12 @@ def _positions(spans: tuple[Span, ...]) -> list[int]:
 
 
 def _selected(spans: tuple[Span, ...]) -> list[int]:
-    rows, row = [], -1
+    """The last ``num_samples`` rows of each span."""
+    rows: list[int] = []
+    end = 0
     for span in spans:
-        row += span.num_tokens
-        if span.samples:
-            rows.append(row)
+        end += span.num_tokens
+        rows += range(end - span.num_samples, end)
     return rows
 
 
@@ -185,6 +210,14 @@ def _group(spans: list[Span], first_row: int) -> DecodeGroup:
 def _stored_positions(last: mx.array, index: mx.array, ring: int) -> mx.array:
     """The position that lies at ``index`` of a ring written up to position ``last``; negative: none yet."""
     return last - (last - index) % ring
+
+
+def _ring_parts(first: int, end: int, ring: int) -> tuple[slice, ...]:
+    """Where positions ``first .. end - 1``, at most ``ring`` of them, lie in a ring."""
+    index, num_tokens = first % ring, end - first
+    if index + num_tokens <= ring:
+        return (slice(index, index + num_tokens),)
+    return slice(index, ring), slice(0, index + num_tokens - ring)
 
 
 def _visible(stored: mx.array, rows: mx.array, window: int | None) -> mx.array:

@@ -1,64 +1,66 @@
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import pytest
 
-from api.engine.forward.attention import choose_attention, fused_attention, grouped_attention
+from api.engine.forward import attention
+from api.engine.forward.attention import choose_attention, fused_attention
+from api.engine.forward.attention_mask import AttentionMask
+from api.engine.forward.cpu_attention import cpu_attention
+from tests.engine.forward.attention_inputs import random_inputs, windowed
 from tests.engine.tiny_models import gpu_like_platform, platform
 
 
-def random_inputs(
-    batch: int, num_heads: int, num_kv_heads: int, num_queries: int, length: int
-) -> tuple[mx.array, mx.array, mx.array]:
-    mx.random.seed(1)
-    queries = mx.random.normal((batch, num_heads, num_queries, 16)) * 2
-    keys = mx.random.normal((batch, num_kv_heads, length, 16))
-    return queries, keys, mx.random.normal((batch, num_kv_heads, length, 16))
+class Recorder:
+    """MLX's kernel, and how it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int, Any]] = []
+        self._kernel = mx.fast.scaled_dot_product_attention
+
+    def __call__(self, queries: mx.array, keys: mx.array, values: mx.array, **options: Any) -> mx.array:
+        self.calls.append((queries.shape[2], keys.shape[2], options["mask"]))
+        return self._kernel(queries, keys, values, **options)
 
 
-def causal(num_queries: int, length: int, window: int | None = None) -> mx.array:
-    rows, columns = mx.arange(length - num_queries, length)[:, None], mx.arange(length)[None]
-    visible = columns <= rows
-    return visible if window is None else visible & (columns > rows - window)
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr(mx.fast, "scaled_dot_product_attention", recorder)
+    return recorder
 
 
-# The last is large enough for the functions that the CPU backend gets for large arrays.
-SHAPES = [(1, 4, 4, 7, 7), (3, 9, 3, 1, 20), (2, 8, 2, 5, 33), (4, 4, 1, 3, 9), (3, 9, 3, 24, 60)]
+def test_each_platform_has_its_attention() -> None:
+    assert choose_attention(gpu_like_platform()) is fused_attention
+    assert choose_attention(platform()) is cpu_attention
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_a_causal_chunk_is_one_kernel_that_is_told_so(recorder: Recorder, dtype: mx.Dtype) -> None:
+    inputs = random_inputs(1, 4, 2, 48, 100, head_dim=64)
+    fused_attention(*(array.astype(dtype) for array in inputs), 0.25, AttentionMask(48, 100), None)
+    assert recorder.calls == [(48, 100, "causal")]
 
 
 @pytest.mark.parametrize("has_sinks", [False, True])
-@pytest.mark.parametrize("window", [None, 4])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_grouped_attention_equals_mlx_own(
-    shape: tuple[int, int, int, int, int], window: int | None, has_sinks: bool
+@pytest.mark.parametrize("window", [None, 20])
+def test_rows_without_a_kernel_go_a_few_at_a_time(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, window: int | None, has_sinks: bool
 ) -> None:
-    queries, keys, values = random_inputs(*shape)
-    sinks = mx.random.normal((shape[1],)) if has_sinks else None
-    mask = causal(shape[3], shape[4], window)
-    got = grouped_attention(platform())(queries, keys, values, 0.25, mask, sinks)
-    wanted = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=0.25, mask=mask, sinks=sinks)
-    assert mx.allclose(got, wanted, atol=1e-5)
+    queries, keys, values = random_inputs(1, 4, 2, 50, 100, head_dim=24)
+    sinks = mx.random.normal((4,)) if has_sinks else None
+    mask = AttentionMask(50, 100) if window is None else windowed(50, 100, window)
+    wanted = fused_attention(queries, keys, values, 0.25, mask, sinks)
+    assert len(recorder.calls) == 1
+    monkeypatch.setattr(attention, "_MAX_SCORES_BYTES", 20 * 4 * 100 * 4)
+    got = fused_attention(queries, keys, values, 0.25, mask, sinks)
+    assert mx.allclose(got, wanted, atol=1e-6)
+    seen = [70, 90, 100] if window is None else [100] * 3
+    assert [call[:2] for call in recorder.calls[1:]] == list(zip((20, 20, 10), seen, strict=True))
 
 
-def test_a_mask_for_each_row_of_the_batch() -> None:
-    queries, keys, values = random_inputs(3, 6, 2, 1, 10)
-    mask = (mx.arange(10)[None] <= mx.array([2, 9, 0])[:, None])[:, None, None]
-    got = grouped_attention(platform())(queries, keys, values, 0.25, mask, None)
-    for row, length in enumerate((3, 10, 1)):
-        part = slice(row, row + 1)
-        wanted = fused_attention(
-            queries[part], keys[part, :, :length], values[part, :, :length], 0.25, None, None
-        )
-        assert mx.allclose(got[part], wanted, atol=1e-5)
-
-
-def test_scores_far_from_zero_do_not_overflow() -> None:
-    queries, keys, values = random_inputs(2, 4, 2, 20, 60)
-    mask = causal(20, 60)
-    got = grouped_attention(platform())(queries * 1e3, keys, values, 1.0, mask, None)
-    wanted = fused_attention(queries * 1e3, keys, values, 1.0, mask, None)
-    assert mx.allclose(got, wanted, atol=1e-3)
-
-
-def test_a_gpu_runs_mlx_own_kernel() -> None:
-    assert choose_attention(gpu_like_platform()) is fused_attention
+def test_rows_that_see_everything_have_no_mask(recorder: Recorder) -> None:
+    fused_attention(*random_inputs(2, 4, 2, 1, 9), 0.25, None, None)
+    assert recorder.calls == [(1, 9, None)]

@@ -51,7 +51,7 @@ def store() -> KVStore:
 
 def test_growing_keeps_the_contents(store: KVStore) -> None:
     store.apply(plan([(8, 5), (16, 1)], []))
-    assert store.layers[0].keys[8].shape == (5, HEADS, 8, DIM)
+    assert store.layers[0].keys[8].parts[0].shape == (5, HEADS, 8, DIM)
     for index in range(3):
         assert content(store, Slot(8, index), 1)[: 5 + index] == expected(range(5 + index), index + 1)
 

@@ -82,31 +82,50 @@ def test_decode_rows_see_what_came_before_them(starts: list[int], window: int | 
     (group,) = make_layout(StepPlan(spans=spans)).groups
     length = group.length(ring)
     mask = group.mask(window, ring)
-    if mask is None:  # nothing to hide
-        mask = mx.ones((len(starts), 1, 1, length), dtype=mx.bool_)
-    assert mask.shape == (len(starts), 1, 1, length)
+    visible = mx.ones((len(starts), 1, 1, length), dtype=mx.bool_) if mask is None else mask.visible()
+    assert visible.shape == (len(starts), 1, 1, length)
     for row, start in enumerate(starts):
         wanted = [sees(start, holds(i, start, ring), window) for i in range(length)]
-        assert mask[row, 0, 0].tolist() == wanted
+        assert visible[row, 0, 0].tolist() == wanted
         assert sum(wanted) == min(start + 1, window or start + 1)
 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    start=st.integers(0, 50),
-    num_rows=st.integers(2, 14),
-    window=st.none() | st.integers(1, 20),
-    extra=st.integers(0, 10),
+    start=st.integers(0, 700),
+    num_rows=st.integers(2, 300),
+    window=st.none() | st.integers(1, 20) | st.integers(300, 900),
+    extra=st.integers(0, 100),
 )
 def test_chunk_rows_see_what_came_before_them(
     start: int, num_rows: int, window: int | None, extra: int
 ) -> None:
-    ring = 64 if window is None else min(64, window + num_rows + extra)
-    chunk = ChunkRows(Slot(64, 0), start, 0, num_rows)
-    part, mask = chunk.stored(window, ring), chunk.mask(window, ring)
-    assert mask.shape == (1, 1, num_rows, part.stop - part.start)
-    for i, row in enumerate(range(start, start + num_rows)):
-        stored = [holds(j, start + num_rows - 1, ring) for j in range(part.start, part.stop)]
-        wanted = [sees(row, position, window) for position in stored]
-        assert mask[0, 0, i].tolist() == wanted
-        assert sum(wanted) == min(row + 1, window or row + 1)
+    ring = 1000 if window is None else min(1000, window + num_rows + extra)
+    tiles = ChunkRows(Slot(1000, 0), start, 0, num_rows).tiles(window, ring)
+    assert [row for tile in tiles for row in range(num_rows)[tile.rows]] == list(range(num_rows))
+    for tile in tiles:
+        stored = [holds(i, start + num_rows - 1, ring) for part in tile.stored for i in range(ring)[part]]
+        visible = tile.mask.visible()[0, 0].tolist()
+        for row, seen in zip(range(start, start + num_rows)[tile.rows], visible, strict=True):
+            assert [p for p, is_seen in zip(stored, seen, strict=True) if is_seen] == list(
+                range(0 if window is None else max(0, row - window + 1), row + 1)
+            )
+
+
+def test_a_chunk_of_a_full_layer_is_one_causal_tile() -> None:
+    chunk = ChunkRows(Slot(4096, 0), 1000, 0, 256)
+    (tile,) = chunk.tiles(None, 4096)
+    assert (tile.rows, tile.stored, tile.mask.is_causal) == (slice(0, 256), (slice(0, 1256),), True)
+    assert chunk.tiles(2000, 4096)[0].mask.is_causal  # a window that is not full yet
+
+
+def test_rows_of_a_short_window_attend_over_little_more_than_it() -> None:
+    tiles = ChunkRows(Slot(100_000, 0), 50_000, 0, 2048).tiles(128, 4096)
+    assert len(tiles) == 16
+    assert max(sum(part.stop - part.start for part in tile.stored) for tile in tiles) == 255
+
+
+def test_tiles_are_made_once_for_each_kind_of_layer() -> None:
+    chunk = ChunkRows(Slot(4096, 0), 1000, 0, 256)
+    assert chunk.tiles(None, 4096) is chunk.tiles(None, 4096)
+    assert chunk.tiles(64, 512) is not chunk.tiles(None, 4096)

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import pytest
 
 from api.engine.forward import layout as layout_module
 from api.engine.forward.attention import choose_attention
-from api.engine.forward.caches import attention_windows, make_caches
+from api.engine.forward.caches import describe_caches, kv_specs, make_caches
 from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import StepLayout
@@ -20,13 +21,16 @@ from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
 Patch = pytest.MonkeyPatch
 
 
+def windows_of(model: nn.Module) -> list[int | None]:
+    return [spec.window for spec in kv_specs(describe_caches(make_caches(model)))]
+
+
 def check(
     name: str, change: Callable[[FlatForward], Any] = lambda forward: forward, row_multiple: int = 1
 ) -> None:
     model = build_model(name)
-    windows = attention_windows(make_caches(model))
-    forward = FlatForward(model, windows, choose_attention(platform()), None, 64, row_multiple)
-    check_forward(model, change(forward), VOCAB_SIZE)
+    forward = FlatForward(model, windows_of(model), choose_attention(platform()), None, 64, row_multiple)
+    check_forward(model, change(forward), VOCAB_SIZE, has_slots=True)
 
 
 def wrong_rope_offset(patch: Patch) -> None:
@@ -42,6 +46,7 @@ def rope_offset_one_late_for_single_rows(patch: Patch) -> None:
 
 
 def mask_one_too_long(patch: Patch) -> None:
+    patch.setattr(layout_module.ChunkRows, "_sees_all", lambda self, window: False)
     patch.setattr(
         layout_module, "_visible", lambda stored, rows, window: (stored >= 0) & (stored <= rows + 1)
     )
@@ -55,7 +60,8 @@ def rows_written_to_a_neighbour(patch: Patch) -> None:
     original = LayerKV.write_rows
 
     def write_rows(self: LayerKV, capacity: int, slots: mx.array, *rest: Any) -> None:
-        original(self, capacity, 1 - slots, *rest)
+        last = self.keys[capacity].num_slots - 1
+        original(self, capacity, last - slots, *rest)
 
     patch.setattr(LayerKV, "write_rows", write_rows)
 
@@ -185,6 +191,5 @@ def test_nothing_is_left_behind() -> None:
 def test_half_precision_may_differ_a_little() -> None:
     model = build_model("llama")
     model.set_dtype(mx.bfloat16)
-    windows = attention_windows(make_caches(model))
     on = replace(platform(), exp=mx.exp)
-    check_forward(model, FlatForward(model, windows, choose_attention(on), None, 64), VOCAB_SIZE)
+    check_forward(model, FlatForward(model, windows_of(model), choose_attention(on), None, 64), VOCAB_SIZE)

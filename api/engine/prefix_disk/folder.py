@@ -1,0 +1,70 @@
+"""The folder that blocks of all models share, and the one in it where those of this model lie."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.engine.host_arrays import Layout
+from api.engine.prefix_disk.format import FORMAT_VERSION
+from api.errors import StartupError
+
+_LOCK_NAME = ".lock"
+_HEADER_NAME = "about.json"
+_FOLDER_DIGITS = 32
+_DEFAULT_LIMIT_BYTES = 10 * 1000**3
+_DEFAULT_SHARE = 10  # of what is free: the tenth part
+
+
+def open_folder(path: str) -> Path:
+    """Makes the folder where it does not exist. Raises StartupError where it cannot be written."""
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _LOCK_NAME).touch(mode=0o600)
+        with exclusive(folder):
+            probe = folder / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+    except OSError as error:
+        raise StartupError(f"cannot write --prefix-cache-dir {path} ({error.strerror or error})") from error
+    return folder
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[Path]:
+    """Holds ``folder`` against other writers, of this process and others; yields the lock's file."""
+    lock = folder / _LOCK_NAME
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield lock
+
+
+def default_limit_bytes(folder: Path, used_bytes: int) -> int:
+    """10 GB, or a tenth of what is free or taken by the cache itself, whichever is less."""
+    return min(_DEFAULT_LIMIT_BYTES, (shutil.disk_usage(folder).free + used_bytes) // _DEFAULT_SHARE)
+
+
+def folder_fingerprint(fingerprint: str, weights: str, block_tokens: int, layouts: tuple[Layout, ...]) -> str:
+    """The same value for processes whose blocks are interchangeable."""
+    content = repr((FORMAT_VERSION, fingerprint, weights, block_tokens, layouts))
+    return hashlib.sha256(content.encode()).hexdigest()[:_FOLDER_DIGITS]
+
+
+def open_model_folder(root: Path, fingerprint: str, model_name: str, block_tokens: int) -> Path:
+    """Where a model's blocks lie; what they hold is for nobody else to read. Raises StartupError."""
+    folder = root / fingerprint
+    about = {"format": FORMAT_VERSION, "model": model_name, "block_tokens": block_tokens}
+    try:
+        with exclusive(root):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            (folder / _HEADER_NAME).write_text(json.dumps(about) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StartupError(f"cannot write {folder} ({error.strerror or error})") from error
+    return folder

@@ -1,0 +1,101 @@
+"""The prefetch thread: what a prompt begins with comes from disk before the batch sees the prompt.
+
+It stands between the processing thread and the batch thread where the prefix cache has a tier on disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import structlog
+
+from api.engine.prefix_disk.disk import PromptReading
+from api.engine.prefix_disk.reader import BlocksRead
+from api.engine.sequence import Sequence
+from api.threads.contracts import Arrivals, Inbox, LoadedEngine, PrefixDisk
+from api.threads.worker import Heartbeat
+from api.types import Cancel
+
+log = structlog.get_logger(__name__)
+
+_Prompt = tuple[Sequence, PromptReading]
+
+
+class PrefetchThread:
+    """Sends on all that arrives; a request's sequences, blocks and cancels stay in their order.
+
+    Of each prompt some blocks are read as it comes, so that a short one waits for nobody. The longer ones
+    follow one after another: each can run, and its blocks give way, before the next one's need the room.
+    """
+
+    def __init__(self, arrivals: Arrivals, inbox: Inbox, loaded: Future[LoadedEngine]) -> None:
+        self._arrivals = arrivals
+        self._inbox = inbox
+        self._loaded = loaded
+        self._readings: deque[_Prompt] = deque()
+        self.heartbeat = Heartbeat("prefetch")
+
+    def run(self) -> None:
+        if self._loaded.exception() is not None:  # waits for the model
+            return
+        disk = self._loaded.result().prefix_disk
+        while self._take_messages(disk):
+            if self._readings:
+                self._read_on(*self._readings.popleft(), self._readings.appendleft)
+
+    def _take_messages(self, disk: PrefixDisk) -> bool:
+        """Empties the queue, waiting only when nothing is being read. False at the end."""
+        if not self._readings and not self._handle(self._wait(), disk):
+            return False
+        while not self._arrivals.empty():  # no other thread takes from it: what is seen is there
+            if not self._handle(self._arrivals.get(), disk):
+                return False
+        return True
+
+    def _wait(self) -> Sequence | Cancel | None:
+        self.heartbeat.rest()
+        message = self._arrivals.get()
+        self.heartbeat.beat()
+        return message
+
+    def _handle(self, message: Sequence | Cancel | None, disk: PrefixDisk) -> bool:
+        match message:
+            case None:
+                return False
+            case Cancel():
+                self._stop_reading(message)
+                self._inbox.put(message)
+            case _:
+                self._read_on(message, disk.read(message), self._readings.append)
+        return True
+
+    def _read_on(
+        self, sequence: Sequence, reading: PromptReading, put_back: Callable[[_Prompt], None]
+    ) -> None:
+        self.heartbeat.beat()
+        blocks = _next_blocks(sequence, reading)
+        if blocks is None:
+            self._inbox.put(sequence)
+        else:
+            self._inbox.put(blocks)
+            put_back((sequence, reading))
+
+    def _stop_reading(self, cancel: Cancel) -> None:
+        """The batch is going to forget the sequence, so it must know it."""
+        kept: deque[_Prompt] = deque()
+        for sequence, reading in self._readings:
+            if sequence.request_id == cancel.request_id:
+                self._inbox.put(sequence)
+            else:
+                kept.append((sequence, reading))
+        self._readings = kept
+
+
+def _next_blocks(sequence: Sequence, reading: PromptReading) -> BlocksRead | None:
+    try:
+        return reading.next()
+    except Exception as error:  # the answer does not depend on it
+        log.error("reading blocks from disk failed", request_id=sequence.request_id, exc_info=error)
+        return None
