@@ -14,6 +14,7 @@ ForwardChoice = Literal["auto", "flat", "grouped", "padded"]
 LogFormat = Literal["text", "json"]
 SpeculationChoice = Literal["auto", "off"]
 Switch = Literal["on", "off"]
+KV_BITS = (8, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class EngineConfig:
     step_stall_ms: float = 130.0  # how much longer than plain decode a step may take to read prompts
     max_step_tokens: int | None = None  # upper bound of rows in one forward; None: by device
     kv_memory_bytes: int | None = None  # None: from the device's limit less weights and a margin
+    kv_bits: int | None = None  # None: keys and values as the model computes them
     prefix_cache: Switch = "on"
     prefix_cache_bytes: int | None = None  # of kv_memory_bytes, at most; None: half of it
     prefix_cache_dir: str | None = None  # where kept prompts outlive the process; None: nowhere
@@ -73,6 +75,7 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
         step_stall_ms=args.step_stall_ms,
         max_step_tokens=args.max_step_tokens,
         kv_memory_bytes=args.kv_memory,
+        kv_bits=args.kv_bits,
         prefix_cache=args.prefix_cache,
         prefix_cache_bytes=args.prefix_cache_memory,
         prefix_cache_dir=args.prefix_cache_dir,
@@ -214,6 +217,12 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         type=parse_size,
         help="memory for the chats' keys and values, as 24MB, 8GB, 1.5GiB (default: what is free)",
+    )
+    group.add_argument(
+        "--kv-bits",
+        type=int,
+        choices=KV_BITS,
+        help="quantise keys and values: longer chats in the same memory, answers differ (default: not)",
     )
     group.add_argument(
         "--prefix-cache",

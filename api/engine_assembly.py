@@ -41,6 +41,7 @@ _MARGIN_SHARE = 0.15
 _SMALLEST_MARGIN_BYTES = 1024**3
 _FALLBACK_VOCAB_SIZE = 256
 _BLOCK_TOKENS = 32  # of the prefix cache
+_FEWEST_STATE_BLOCKS, _MOST_STATE_BLOCKS = 8, 32  # between two states that are kept of a sequence
 _SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
 
 
@@ -78,13 +79,19 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     )
     budget = _step_budget(config.engine, platform)
     chosen = choose_forward(
-        loaded.model, platform, _vocab_size(loaded), budget.max_step_tokens, config.engine.forward, report
+        loaded.model,
+        platform,
+        _vocab_size(loaded),
+        budget.max_step_tokens,
+        config.engine.forward,
+        report,
+        config.engine.kv_bits,
     )
     free_bytes = _free_budget_bytes(config.workers, loaded.weight_bytes)
     memory = KVMemory(config.engine.kv_memory_bytes or free_bytes)
     slots = _slot_pool(memory, loaded, chosen, report)
     prefixes = build_prefix_cache(config.engine, memory, chosen, report)
-    fingerprint = _fingerprint(loaded, chosen, platform)
+    fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits)
     disk, forward = open_prefix_disk(
         config.engine, prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
     )
@@ -135,8 +142,10 @@ def _slot_pool(memory: KVMemory, loaded: LoadedModel, chosen: ChosenForward, rep
         slots = SlotPool(memory, context_length=loaded.context_length, slot_bytes=chosen.slot_bytes)
     except ValueError as error:
         raise StartupError(f"too little memory for the KV of even one token: {error}") from error
+    state = f" and {chosen.state_bytes:,} a chat" if chosen.state_bytes else ""
     report(
-        f"KV memory: up to {gigabytes(memory.budget_bytes)}, {chosen.slot_bytes(1):,} bytes a token; "
+        f"KV memory: up to {gigabytes(memory.budget_bytes)}, "
+        f"{chosen.slot_bytes(1) - chosen.state_bytes:,} bytes a token{state}; "
         f"context {loaded.context_length:,} tokens"
     )
     return slots
@@ -146,13 +155,20 @@ def build_prefix_cache(
     config: EngineConfig, memory: KVMemory, chosen: ChosenForward, report: Report
 ) -> PrefixCache:
     """The cache that the forward and ``config`` allow; its blocks come out of ``memory``."""
-    if config.prefix_cache == "off" or not chosen.can_copy:
+    if config.prefix_cache == "off" or not chosen.has_slots:
         report("Prefix cache: off" if config.prefix_cache == "off" else "Prefix cache: off for this forward")
         return NoPrefixCache()
     limit_bytes = min(config.prefix_cache_bytes or memory.budget_bytes // 2, memory.budget_bytes)
     report(f"Prefix cache: up to {gigabytes(limit_bytes)} of it, in blocks of {_BLOCK_TOKENS} tokens")
-    sizes = BlockSizes(_BLOCK_TOKENS, kv_bytes=_BLOCK_TOKENS * chosen.slot_bytes(1))
-    return BlockCache(memory, sizes, limit_bytes)
+    return BlockCache(memory, _block_sizes(chosen), limit_bytes)
+
+
+def _block_sizes(chosen: ChosenForward) -> BlockSizes:
+    """A state is kept about as often as the tokens between take the same bytes."""
+    token_bytes = chosen.slot_bytes(1) - chosen.state_bytes
+    num_blocks = chosen.state_bytes // max(1, token_bytes * _BLOCK_TOKENS)
+    stride_tokens = _BLOCK_TOKENS * min(max(num_blocks, _FEWEST_STATE_BLOCKS), _MOST_STATE_BLOCKS)
+    return BlockSizes(_BLOCK_TOKENS, token_bytes * _BLOCK_TOKENS, chosen.state_bytes, stride_tokens)
 
 
 def _free_budget_bytes(num_workers: int, weight_bytes: int) -> int:
@@ -172,10 +188,10 @@ def _vocab_size(loaded: LoadedModel) -> int:
     return size if isinstance(size, int) and size > 0 else _FALLBACK_VOCAB_SIZE
 
 
-def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) -> str:
+def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None) -> str:
     libraries = [version(name) for name in ("mlx", "mlx-lm", "numpy")]
     weights = (loaded.fingerprint, loaded.weight_bytes)
-    arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION)
+    arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION, kv_bits)
     return "fp_" + hashlib.sha256(repr((weights, arithmetic)).encode()).hexdigest()[:12]
 
 
@@ -185,5 +201,6 @@ def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) ->
         "forward": chosen.forward.name,
         "num_parameters": loaded.num_parameters,
         "weight_bytes": loaded.weight_bytes,
-        "kv_bytes_per_token": chosen.slot_bytes(1),
+        "kv_bytes_per_token": chosen.slot_bytes(1) - chosen.state_bytes,
+        "state_bytes_per_chat": chosen.state_bytes,
     }

@@ -58,7 +58,6 @@ class ServerStats:
             "budget_bytes": self.scheduler.kv_budget_bytes,
         }
 
-
     def _device_memory(self) -> Section:
         """``unaccounted_bytes``: what MLX holds beside weights, slots and blocks; nothing but small change
         when no step is under way.

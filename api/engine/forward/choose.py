@@ -29,6 +29,7 @@ from api.engine.forward.latent import LatentLayer, latent_attention
 from api.engine.forward.padded import PaddedForward
 from api.engine.forward.self_check import SelfCheck, SelfCheckError
 from api.engine.forward.shared_kv import SharedLayer
+from api.engine.forward.slot_array import QuantizedFormat
 from api.engine.platform import Platform
 from api.errors import StartupError
 from api.types import SamplingParams, Slot, Span, StepPlan
@@ -60,12 +61,14 @@ def choose_forward(
     max_step_tokens: int,
     choice: ForwardChoice,
     report: Callable[[str], None],
+    kv_bits: int | None = None,
 ) -> ChosenForward:
     """Flat, else grouped, else padded, as the self-check and ``choice`` allow; tells ``report`` why.
 
-    Raises StartupError when ``choice`` demands a forward that the model cannot run.
+    ``kv_bits``: keys and values are quantised to so many bits, after the check without.
+    Raises StartupError when ``choice`` or ``kv_bits`` demand what the model cannot run.
     """
-    candidates = _Candidates(model, platform, vocab_size, max_step_tokens)
+    candidates = _Candidates(model, platform, vocab_size, max_step_tokens, kv_bits)
     for name, choose in (("flat", candidates.flat), ("grouped", candidates.grouped)):
         if choice not in ("auto", name):
             continue
@@ -78,6 +81,8 @@ def choose_forward(
         else:
             report(f"Forward: {name} (self-check: equal to the plain model)")
             return chosen
+    if kv_bits is not None:
+        raise StartupError("--kv-bits: this model runs on mlx-lm's own caches, which stay as they are")
     chosen = candidates.padded()
     report(f"Forward: {chosen.forward.name} (mlx-lm's own caches)")
     return chosen
@@ -86,8 +91,16 @@ def choose_forward(
 class _Candidates:
     """The forwards of one model, each in the variants that its code may need, the fastest first."""
 
-    def __init__(self, model: nn.Module, platform: Platform, vocab_size: int, max_step_tokens: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        platform: Platform,
+        vocab_size: int,
+        max_step_tokens: int,
+        kv_bits: int | None,
+    ) -> None:
         self._model = model
+        self._kv_bits = kv_bits
         self._platform = platform
         self._max_step_tokens = max_step_tokens
         self._attention = choose_attention(platform)
@@ -100,6 +113,7 @@ class _Candidates:
         if state_specs(caches):
             raise SelfCheckError("a layer keeps recurrent state")
         flat = self._first_sound(self._flats(caches))
+        self._quantize(flat)
         slot_bytes = _probe(flat, flat.slot_bytes)
         return ChosenForward(flat, slot_bytes, has_slots=True, can_copy=True, can_rewind=True)
 
@@ -107,6 +121,7 @@ class _Candidates:
         """Raises SelfCheckError."""
         caches = self._describe()
         grouped = self._first_sound(self._groupeds(caches))
+        self._quantize(grouped)
         slot_bytes = _probe(grouped, grouped.slot_bytes)
         state_bytes = _probe(grouped, grouped.state_bytes)
         return ChosenForward(
@@ -124,6 +139,16 @@ class _Candidates:
         except SelfCheckError:
             batched = PaddedForward(self._model, batches=False)
         return ChosenForward(batched, _cache_bytes(self._model))
+
+    def _quantize(self, forward: FlatForward | GroupedForward) -> None:
+        """Raises StartupError where the model's heads cannot be cut into groups."""
+        if self._kv_bits is None:
+            return
+        forward.use(QuantizedFormat(self._kv_bits))
+        try:
+            _probe(forward, lambda: None)
+        except ValueError as error:
+            raise StartupError(f"--kv-bits: {error}") from error
 
     def _describe(self) -> tuple[CacheSpec, ...]:
         try:

@@ -19,7 +19,7 @@ from api.engine.forward.block_store import BlockStore
 from api.engine.forward.kv_store import KVStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
-from api.engine.forward.slot_array import SlotArray
+from api.engine.forward.slot_array import KVFormat, SlotArray
 from api.types import StepPlan
 
 # Blocks of so many tokens at most are saved when at most so many tokens behind them are written.
@@ -189,6 +189,10 @@ class FlatForward:
         """``capacity -> bytes`` of one slot over all layers; call while every layer has been written."""
         rates = [(layer.ring, layer.bytes_per_token()) for layer in self._store.layers]
         return lambda capacity: sum(ring(capacity) * rate for ring, rate in rates)
+
+    def use(self, kv_format: KVFormat) -> None:
+        """Stores keys and values in this form; call before the first step or after ``reset``."""
+        self._store.use(kv_format)
 
     def reset(self) -> None:
         self._store.clear()

@@ -19,6 +19,7 @@ from api.engine.forward.kv_store import KVStore
 from api.engine.forward.kv_views import KVViews
 from api.engine.forward.layout import make_layout
 from api.engine.forward.recurrent_state import State, StateStore
+from api.engine.forward.slot_array import KVFormat
 from api.engine.host_arrays import HostArray
 from api.types import Span, StepPlan
 
@@ -114,6 +115,10 @@ class GroupedForward:
     def state_bytes(self) -> int:
         """Bytes of the state of all sequences."""
         return sum(array.nbytes for array in self._states.arrays())
+
+    def use(self, kv_format: KVFormat) -> None:
+        """Stores keys and values in this form; call before the first step or after ``reset``."""
+        self._store.use(kv_format)
 
     def reset(self) -> None:
         self._store.clear()

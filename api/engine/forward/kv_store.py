@@ -15,10 +15,15 @@ from api.types import BlockLoad, SlotMove, StepPlan
 class KVStore:
     """All layers' KV and the number of slots that each class has."""
 
-    def __init__(self, longest_rings: Iterable[int | None], kv_format: KVFormat | None = None) -> None:
-        self.layers = [LayerKV(longest_ring, kv_format) for longest_ring in longest_rings]
+    def __init__(self, longest_rings: Iterable[int | None]) -> None:
+        self.layers = [LayerKV(longest_ring) for longest_ring in longest_rings]
         self.num_slots: dict[int, int] = {}
         self.blocks = BlockStore(self.layers)
+
+    def use(self, kv_format: KVFormat) -> None:
+        """Stores keys and values in this form from now on; call while nothing is stored."""
+        for layer in self.layers:
+            layer.use(kv_format)
 
     def apply(self, plan: StepPlan) -> None:
         """Drops and saves blocks, brings the classes to their sizes, copies sequences and blocks into slots.

@@ -19,11 +19,16 @@ class LayerKV:
     one: so all writes of a layer in a step come before its first read.
     """
 
-    def __init__(self, longest_ring: int | None, kv_format: KVFormat | None = None) -> None:
+    def __init__(self, longest_ring: int | None) -> None:
         self.longest_ring = longest_ring
-        self._format = kv_format or PlainFormat()
+        self._format: KVFormat = PlainFormat()
         self.keys: dict[int, SlotArray] = {}
         self.values: dict[int, SlotArray] = {}
+
+    def use(self, kv_format: KVFormat) -> None:
+        """For all that is written from now on; call while nothing is."""
+        assert not self.keys, "arrays in another format"
+        self._format = kv_format
 
     def ring(self, capacity: int) -> int:
         """Tokens that a slot of the class holds in this layer."""

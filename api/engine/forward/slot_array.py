@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import mlx.core as mx
 
 Parts = tuple[mx.array, ...]
+_GROUP_SIZES = (64, 32)  # numbers that share a scale, the larger where it fits
+_PACKED_BITS = 32  # of each element of the packed array
 
 
 class KVFormat(Protocol):
@@ -31,17 +33,24 @@ class PlainFormat:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedFormat:
-    """MLX's affine quantisation along ``head_dim``: packed numbers, scales and biases of each group."""
+    """MLX's affine quantisation along ``head_dim``: packed numbers, scales and biases of each group.
+
+    Raises ValueError for a ``head_dim`` that is no multiple of the smaller group.
+    """
 
     bits: int
-    group_size: int
 
     def encode(self, array: mx.array) -> Parts:
-        return tuple(mx.quantize(array, group_size=self.group_size, bits=self.bits))
+        head_dim = array.shape[-1]
+        group_size = next((size for size in _GROUP_SIZES if head_dim and head_dim % size == 0), None)
+        if group_size is None:
+            raise ValueError(f"{head_dim} numbers a head are no multiple of {_GROUP_SIZES[-1]}")
+        return tuple(mx.quantize(array, group_size=group_size, bits=self.bits))
 
     def decode(self, parts: Parts) -> mx.array:
         packed, scales, biases = parts
-        return mx.dequantize(packed, scales, biases, group_size=self.group_size, bits=self.bits)
+        group_size = packed.shape[-1] * _PACKED_BITS // self.bits // scales.shape[-1]
+        return mx.dequantize(packed, scales, biases, group_size=group_size, bits=self.bits)
 
 
 class SlotArray:

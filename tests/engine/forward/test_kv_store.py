@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from api.engine.forward.kv_store import KVStore
-from api.types import Slot, SlotMove, StepPlan
+from api.engine.forward.slot_array import QuantizedFormat
+from api.types import BlockLoad, BlockSave, Slot, SlotMove, StepPlan
 
 HEADS, DIM = 2, 4
 
@@ -140,3 +141,51 @@ def test_bytes_follow_the_arrays(store: KVStore) -> None:
     assert layer.bytes_per_token() == 2 * HEADS * DIM * 4
     assert KVStore([6]).layers[0].bytes_per_token() == 0
     assert [KVStore([6]).layers[0].ring(capacity) for capacity in (4, 6, 16)] == [4, 6, 6]
+
+
+# --- quantised ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantised_slots_hold_what_was_written_about(bits: int) -> None:
+    store = KVStore([None, 6])
+    store.use(QuantizedFormat(bits))
+    store.apply(plan([(8, 2), (16, 1)], []))
+    keys = mx.random.normal((1, HEADS, 7, 64), key=mx.random.key(0))
+    for layer in store.layers:
+        layer.ensure(8, 2, keys, -keys)
+        layer.write_chunk(Slot(8, 1), 0, keys, -keys)
+    error = 2.0 / 2**bits
+    found = store.layers[0].read(Slot(8, 1), 0, 7)
+    assert found is not None
+    assert mx.max(mx.abs(found[0] - keys)) < 3 * error
+    assert mx.array_equal(store.layers[0].keys[8][1:2, :, :7], found[0])
+    assert store.layers[0].bytes_per_token() == 2 * HEADS * (64 * bits // 8 + 8)
+    store.apply(plan([(8, 2), (16, 1)], [SlotMove(Slot(8, 1), Slot(16, 0), 7)]))
+    for layer in store.layers:
+        before, after = layer.read(Slot(8, 1), 1, 6), layer.read(Slot(16, 0), 1, 6)
+        assert before is not None and after is not None
+        assert mx.array_equal(before[0], after[0]) and mx.array_equal(before[1], after[1])
+
+
+def test_a_block_of_quantised_slots_comes_back_as_it_was_stored() -> None:
+    store = KVStore([None, None])
+    store.use(QuantizedFormat(4))
+    store.apply(plan([(8, 2)], []))
+    keys = mx.random.normal((1, HEADS, 4, 32), key=mx.random.key(0))
+    for layer in store.layers:
+        layer.ensure(8, 2, keys, 2 * keys)
+        layer.write_chunk(Slot(8, 0), 0, keys, 2 * keys)
+    store.apply(StepPlan(saves=(BlockSave(1, Slot(8, 0), 0, 4),), num_slots=((8, 2),)))
+    store.settle()
+    assert store.block_bytes == 4 * sum(layer.bytes_per_token() for layer in store.layers)
+    store.apply(StepPlan(num_slots=((8, 2),), loads=(BlockLoad((1,), Slot(8, 1)),)))
+    for layer in store.layers:
+        first, second = layer.read(Slot(8, 0), 0, 4), layer.read(Slot(8, 1), 0, 4)
+        assert first is not None and second is not None
+        assert mx.array_equal(first[0], second[0]) and mx.array_equal(first[1], second[1])
+
+
+def test_heads_that_no_group_fits_cannot_be_quantised() -> None:
+    with pytest.raises(ValueError, match="80 numbers"):
+        QuantizedFormat(8).encode(mx.zeros((1, 1, 1, 80)))
