@@ -101,7 +101,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             sequence_memory,
             budget,
             config.engine.max_batch_size,
-            speculation=_speculation(config.engine, chosen, budget, platform),
+            speculation=_speculation(config.engine, chosen, budget, platform, report),
         ),
         generator=BatchGenerator(forward, Sampler(platform), platform.release_memory),
         prompt_reader=PromptReader(
@@ -130,9 +130,10 @@ def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
 
 
 def _speculation(
-    config: EngineConfig, chosen: ChosenForward, budget: StepBudget, platform: Platform
+    config: EngineConfig, chosen: ChosenForward, budget: StepBudget, platform: Platform, report: Report
 ) -> Speculation:
     if config.speculation == "off" or not chosen.can_rewind:
+        report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
     return PromptLookupSpeculation(VerificationCosts(budget, platform.row_multiple))
 

@@ -18,6 +18,7 @@ from mlx.utils import tree_flatten
 from api import engine_assembly
 from api.config import EngineConfig, ServerConfig
 from api.engine.sequence import Sequence
+from api.engine.speculation import NoSpeculation
 from api.engine_assembly import LoadedEngine, load_engine
 from api.errors import StartupError
 from api.generator import BatchGenerator
@@ -81,6 +82,21 @@ def test_the_settings_reach_their_parts(folder: Path) -> None:
 def test_the_fallback_can_be_chosen(folder: Path) -> None:
     engine = load_engine(config_for(folder, forward="padded", kv_memory_bytes=10**7), lambda line: None)
     assert engine.describe["forward"] == "padded"
+
+
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        ({}, []),
+        ({"speculation": "off"}, ["Speculation: off"]),
+        ({"forward": "padded"}, ["Speculation: off for this forward"]),
+    ],
+)
+def test_speculation_is_on_where_it_can_be(folder: Path, settings: dict[str, Any], lines: list[str]) -> None:
+    reported: list[str] = []
+    engine = load_engine(config_for(folder, **settings), reported.append)
+    assert [line for line in reported if line.startswith("Speculation")] == lines
+    assert isinstance(engine.scheduler._speculation, NoSpeculation) == bool(lines)
 
 
 def test_memory_for_not_even_one_token_is_one_clear_line(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Verified proposals through the whole engine over tiny random models: outputs are those of plain decoding."""
+"""Verified proposals through the whole engine over tiny random models: answers are plain decoding's."""
 
 from __future__ import annotations
 

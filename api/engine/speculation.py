@@ -22,7 +22,7 @@ _MOST_PROPOSALS = 16  # of one sequence in a step
 _LEAST_CHANCE = 0.25  # of a sequence's first proposal
 _LEAST_ADVANTAGE = 1.1  # in expected tokens for each second, over plain decoding
 _MOST_SLOWDOWN = 1.5  # of a step in which somebody has no proposals to gain from
-_INDEXED_PER_STEP = 4096  # prompt tokens, of all sequences together: about two milliseconds
+_INDEXED_PER_STEP = 4096  # prompt tokens, of all sequences together: one or two milliseconds
 
 
 def room_for_proposals(sequence: Sequence) -> int:

@@ -119,7 +119,7 @@ class FakeGenerator:
 
     def _run(self, span: Span) -> list[int]:
         token_ids = span.token_ids or self._in_flight[span.sequence_id]
-        assert len(token_ids) == span.num_tokens, "of several tokens in flight the last valid one is not known"
+        assert len(token_ids) == span.num_tokens, "which of several tokens in flight holds is not known"
         known = self._known.setdefault(span.sequence_id, [])
         known[: len(span.known_ids)] = span.known_ids
         del known[span.start :]

@@ -103,7 +103,7 @@ def test_of_what_is_indexed_of_a_long_text_the_longest_match_wins(monkeypatch: p
     lookup = PromptLookup(token_ids)
     lookup.take_many(lookup.num_new)
     token_ids += [3, 4, 5]
-    assert not any([lookup.take() for _ in range(3)])
+    assert [lookup.take() for _ in range(3)] == [False] * 3
     assert lookup.predict(2) == (6, 7)
 
 

@@ -120,12 +120,13 @@ def test_a_client_pays_for_accepted_tokens_as_for_others() -> None:
 
 def test_steps_with_proposals_tell_the_budget_nothing_of_plain_ones() -> None:
     seen: list[tuple[int, int]] = []
-    budget = create_budget(20)
-    observe = budget.observe
-    budget.observe = lambda rows, prompt_rows, *rest: (  # type: ignore[method-assign]
-        seen.append((rows, prompt_rows)),
-        observe(rows, prompt_rows, *rest),
-    )[1]
+
+    class Observed(StepBudget):
+        def observe(self, num_rows: int, num_prompt_rows: int, seconds: float, context: float = 0.0) -> None:
+            seen.append((num_rows, num_prompt_rows))
+            super().observe(num_rows, num_prompt_rows, seconds, context)
+
+    budget = Observed(stall_seconds=0.25, max_step_tokens=20, first_chunk_tokens=20)
     loop = create_loop(budget=budget)
     loop.add(create_sequence(1, max_tokens=25))
     for _ in range(8):

@@ -87,7 +87,7 @@ def test_the_token_in_flight_is_read_first_where_proposals_are_likely() -> None:
     made, sequence = create_speculation(), repeating(12, in_flight=True)
     assert made.reads_first([sequence])
     made.propose([sequence])
-    assert sequence.proposals == ()
+    assert made.num_proposed_tokens == 0
     sequence.receive(PATTERN[12] + 1000)
     assert not made.reads_first([sequence])
     made.propose([sequence])

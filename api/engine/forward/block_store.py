@@ -79,6 +79,11 @@ class BlockStore:
         self._blocks[block_id] = [to_device(array) for array in arrays]
         mx.eval(self._blocks[block_id])
 
+    def forget_form(self) -> None:
+        """The next block that is saved may be made up otherwise. What it is outlives ``clear``."""
+        assert not self._blocks, "blocks in another format"
+        self._groups = []
+
     def clear(self) -> None:
         self._blocks.clear()
         self._unsettled.clear()

@@ -19,7 +19,8 @@ class Forward(Protocol):
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         """Lazily applies ``plan`` to ``token_ids`` (int32 ``[plan.num_rows]``, rows in span order).
 
-        Returns logits ``[spans that sample, vocabulary]`` in span order. Mutates the state.
+        Returns logits ``[rows that sample, vocabulary]`` in span order: the last ``num_samples`` of each
+        span. Mutates the state.
         """
 
     def settle(self) -> None:

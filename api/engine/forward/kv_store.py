@@ -24,6 +24,7 @@ class KVStore:
         """Stores keys and values in this form from now on; call while nothing is stored."""
         for layer in self.layers:
             layer.use(kv_format)
+        self.blocks.forget_form()
 
     def apply(self, plan: StepPlan) -> None:
         """Drops and saves blocks, brings the classes to their sizes, copies sequences and blocks into slots.

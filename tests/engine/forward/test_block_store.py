@@ -5,6 +5,7 @@ import pytest
 
 from api.engine.forward.host_copy import to_device, to_host
 from api.engine.forward.kv_store import KVStore
+from api.engine.forward.slot_array import QuantizedFormat
 from api.types import BlockLoad, BlockSave, Slot, StepPlan
 
 SLOT, OTHER = Slot(8, 0), Slot(8, 1)
@@ -52,3 +53,31 @@ def test_a_block_from_one_store_serves_in_another() -> None:
         wanted, found = there.read(SLOT, 0, 4), here.read(OTHER, 0, 4)
         assert wanted is not None and found is not None
         assert all(mx.array_equal(a, b) for a, b in zip(wanted, found, strict=True))
+
+
+def save_one(store: KVStore) -> None:
+    """A block of two tokens of 32 numbers, of a new layer's slot."""
+    store.apply(StepPlan(num_slots=((8, 2),)))
+    keys = mx.random.normal((1, 2, 5, 32))
+    store.layers[0].ensure(8, 2, keys, -keys)
+    store.layers[0].write_chunk(SLOT, 0, keys, -keys)
+    store.apply(StepPlan(saves=(BlockSave(1, SLOT, 0, 2),), num_slots=((8, 2),)))
+    store.settle()
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_store_that_begins_to_quantise_keeps_its_blocks_quantised(bits: int) -> None:
+    store = KVStore([None])
+    save_one(store)
+    num_plain_bytes = store.block_bytes
+    store.clear()
+    store.use(QuantizedFormat(bits))
+    save_one(store)
+    copies = store.blocks.export(1)
+    assert {copy.form.kind for copy in copies} == {"U32", "F32"}
+    assert sum(len(copy.data) for copy in copies) == store.block_bytes < num_plain_bytes
+    store.blocks.insert(2, copies)
+    store.apply(StepPlan(dropped_blocks=(1,), loads=(BlockLoad((2,), OTHER),), num_slots=((8, 2),)))
+    wanted, found = store.layers[0].read(SLOT, 0, 2), store.layers[0].read(OTHER, 0, 2)
+    assert wanted is not None and found is not None
+    assert all(mx.array_equal(a, b) for a, b in zip(wanted, found, strict=True))
