@@ -31,8 +31,8 @@ from api.engine.verification_costs import VerificationCosts
 from api.errors import StartupError
 from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
+from api.stats import DeviceBytes
 from api.text.tokenizer import load_tokenizer
-from api.types import DeviceBytes
 
 Report = Callable[[str], None]
 

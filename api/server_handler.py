@@ -32,6 +32,7 @@ from api.events import TextEvent
 from api.observability.metrics import Metrics
 from api.observability.request_log import log_refused
 from api.server_stats import ServerStats
+from api.stats import PrefixDiskStats
 from api.threads.batch import BatchThread
 from api.threads.channel import Channel, ChannelTable
 from api.threads.contracts import (
@@ -49,7 +50,7 @@ from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
 from api.threads.worker import Stage, Worker
-from api.types import GenerationRequest, PrefixDiskStats
+from api.types import GenerationRequest
 
 __all__ = ["Channel", "Health", "ServedModel", "ServerHandler"]
 

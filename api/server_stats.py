@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.types import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
+from api.stats import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
 
 Section = dict[str, Any]
 

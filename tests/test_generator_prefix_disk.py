@@ -21,7 +21,7 @@ from api.engine.scheduler import Scheduler
 from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.generator import BatchGenerator
-from api.types import PrefixDiskStats
+from api.stats import PrefixDiskStats
 from tests.engine.factories import Loop, create_budget, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import FakeClock
 from tests.engine.tiny_models import (

@@ -27,6 +27,7 @@ LEVELS = {
     "api.schemas": 1,
     "api.observability": 1,
     "api.types": 0,
+    "api.stats": 0,
     "api.events": 0,
     "api.config": 0,
     "api.option_values": 0,
@@ -36,7 +37,7 @@ LEVELS = {
 SAME_PART = [
     {"app", "api.serving"},
     {"api.server_handler", "api.server_stats", "api.threads", "api.engine_assembly"},
-    {"api.types", "api.events", "api.config", "api.option_values", "api.errors"},
+    {"api.types", "api.stats", "api.events", "api.config", "api.option_values", "api.errors"},
 ]
 ALLOWED_SIDEWAYS = {("api.routes", "api.protocol")}
 

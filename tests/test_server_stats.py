@@ -4,7 +4,7 @@ import json
 
 from api.observability.metrics import Metrics
 from api.server_stats import ServerStats, prefix_cache_section, prefix_disk_section
-from api.types import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
+from api.stats import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
 
 
 def create_stats(scheduler: SchedulerStats, num_sequences: int = 0) -> ServerStats:

@@ -15,7 +15,8 @@ from api.engine.block_keys import BlockKeys, ComingBlock, NoBlockKeys
 from api.engine.kv_memory import KVMemory
 from api.engine.prefix_tree import Block, PrefixTree
 from api.engine.sequence import Sequence
-from api.types import BlockSave, PrefixCacheStats
+from api.stats import PrefixCacheStats
+from api.types import BlockSave
 
 # What a prompt must save by waiting for another that reads the same blocks.
 _FEWEST_AWAITED_BLOCKS = 2

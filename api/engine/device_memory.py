@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from api.types import DeviceBytes
+from api.stats import DeviceBytes
 
 
 class DeviceMemory:

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from api.engine.prefix_tree import Block
 from api.engine.sequence import Sequence
-from api.types import BlockSave, PrefixCacheStats
+from api.stats import PrefixCacheStats
+from api.types import BlockSave
 
 
 class PrefixCache(Protocol):

@@ -19,7 +19,8 @@ from api.engine.speculation import NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
-from api.types import FinishReason, SampledToken, SchedulerStats, Span, StepOutput, StepPlan
+from api.stats import SchedulerStats
+from api.types import FinishReason, SampledToken, Span, StepOutput, StepPlan
 
 
 class Scheduler:

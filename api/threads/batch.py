@@ -13,9 +13,10 @@ from api.engine.sequence import Sequence
 from api.errors import ApiError, StartupError
 from api.events import StepOutputs
 from api.observability.metrics import Metrics
+from api.stats import DeviceBytes, SchedulerStats
 from api.threads.contracts import Inbox, LoadedEngine, ResultQueue, Scheduler
 from api.threads.worker import Heartbeat
-from api.types import Cancel, DeviceBytes, SchedulerStats, StepOutput, StepPlan
+from api.types import Cancel, StepOutput, StepPlan
 
 log = structlog.get_logger(__name__)
 

@@ -13,17 +13,8 @@ from api.engine.prefix_disk.disk import PromptReading
 from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
 from api.events import OutputPipeline, ResultMessage, TextEvent
-from api.types import (
-    Cancel,
-    ChatPrompt,
-    DeviceBytes,
-    GenerationRequest,
-    PrefixDiskStats,
-    SampledToken,
-    SchedulerStats,
-    StepOutput,
-    StepPlan,
-)
+from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
+from api.types import Cancel, ChatPrompt, GenerationRequest, SampledToken, StepOutput, StepPlan
 
 
 class Scheduler(Protocol):

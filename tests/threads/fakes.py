@@ -18,17 +18,15 @@ from api.engine.prefix_disk.disk import NoPrefixDisk
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, ServerSideError
 from api.events import OutputPiece, OutputPipeline
+from api.stats import DeviceBytes, PrefixCacheStats, SchedulerStats
 from api.threads.contracts import PrefixDisk
 from api.types import (
     ChatPrompt,
-    DeviceBytes,
     FinishReason,
     GenerationRequest,
-    PrefixCacheStats,
     SampledLogprobs,
     SampledToken,
     SamplingParams,
-    SchedulerStats,
     Slot,
     Span,
     StepOutput,

@@ -9,7 +9,15 @@ import numpy as np
 
 from api.engine.host_arrays import ArrayForm, HostArray
 
-_KINDS = {mx.float32: "F32", mx.float16: "F16", mx.bfloat16: "BF16", mx.uint32: "U32", mx.uint8: "U8"}
+_KINDS = {
+    mx.float32: "F32",
+    mx.float16: "F16",
+    mx.bfloat16: "BF16",
+    mx.uint32: "U32",
+    mx.uint8: "U8",
+    mx.int32: "I32",
+    mx.int64: "I64",
+}
 _TYPES = {kind: dtype for dtype, kind in _KINDS.items()}
 
 

@@ -11,7 +11,7 @@ from api.engine.prefix_disk.index import DiskIndex
 from api.engine.prefix_disk.reader import BlockReader, BlocksRead
 from api.engine.prefix_disk.writer import BlockWriter
 from api.engine.sequence import Sequence
-from api.types import PrefixDiskStats
+from api.stats import PrefixDiskStats
 
 
 class Keeper(Protocol):

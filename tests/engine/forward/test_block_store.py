@@ -11,7 +11,9 @@ from api.types import BlockLoad, BlockSave, Slot, StepPlan
 SLOT, OTHER = Slot(8, 0), Slot(8, 1)
 
 
-@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16, mx.uint32, mx.uint8])
+@pytest.mark.parametrize(
+    "dtype", [mx.float32, mx.float16, mx.bfloat16, mx.uint32, mx.uint8, mx.int32, mx.int64]
+)
 @pytest.mark.parametrize("shape", [(2, 3, 4), (5,), (0,), (2, 0)])
 def test_copies_in_plain_memory_come_back_as_they_were(dtype: mx.Dtype, shape: tuple[int, ...]) -> None:
     array = (100 * mx.random.uniform(shape=shape)).astype(dtype)
