@@ -84,13 +84,15 @@ def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def comparable(answer: dict[str, Any]) -> list[Any]:
-    """An answer without what differs from one time to the next: the ids of its calls, float noise."""
+    """An answer without what differs from one time to the next: the ids of its calls, float noise, and what
+    was cached."""
     choices = json.loads(json.dumps(answer["choices"]))
     for choice in choices:
         for call in choice["message"].get("tool_calls", ()):
             del call["id"]
         choice["logprobs"] = None
-    return [choices, answer["usage"]]
+    usage = {name: value for name, value in answer["usage"].items() if name != "prompt_tokens_details"}
+    return [choices, usage]
 
 
 def logprobs_of(answer: dict[str, Any]) -> list[tuple[str, float]]:

@@ -31,6 +31,11 @@ _LIBRARY_PATTERNS = (
 )
 
 
+_KERNELS_VARIABLE = "OPENBLAS_CORETYPE"  # read by the library when it is loaded; a user's own choice stands
+_AVX512_KERNELS = "SkylakeX"
+_AMD_WITH_AVX512 = {"AuthenticAMD", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
+
+
 @dataclass(frozen=True, slots=True)
 class BlasReport:
     """What was loaded, or what is missing; ``line`` says it to a person."""
@@ -66,12 +71,23 @@ def preload_blas(num_workers: int = 1, root: Path = Path("/")) -> BlasReport:
         return BlasReport(is_needed=False)
     if "mlx.core" in sys.modules:
         return BlasReport(is_needed=True, is_too_late=True)
+    _choose_kernels(root)
     for candidate in _candidates(root):
         library = _load_global(candidate)
         if library is not None:
             _share_cores(library, num_workers)
             return _describe(candidate, library)
     return BlasReport(is_needed=True)
+
+
+def _choose_kernels(root: Path) -> None:
+    """OpenBLAS before 0.3.23 takes AMD processors with AVX-512 for older ones: half the speed they have."""
+    cpu_info = root / "proc/cpuinfo"
+    if _KERNELS_VARIABLE in os.environ or not cpu_info.is_file():
+        return
+    words = set(cpu_info.read_text(errors="replace").split())
+    if words >= _AMD_WITH_AVX512:
+        os.environ[_KERNELS_VARIABLE] = _AVX512_KERNELS
 
 
 def needs_blas() -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,26 @@ def test_mlx_multiplies_with_the_preloaded_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("BLAS: OpenBLAS 0.")
+
+
+@pytest.mark.usefixtures("before_mlx")
+@pytest.mark.parametrize(
+    ("vendor", "chosen", "wanted"),
+    [
+        ("AuthenticAMD", None, "SkylakeX"),
+        ("AuthenticAMD", "Zen", "Zen"),  # a user's own choice
+        ("GenuineIntel", None, None),
+    ],
+)
+def test_amd_processors_with_avx512_get_its_kernels(
+    vendor: str, chosen: str | None, wanted: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    if chosen:
+        monkeypatch.setenv("OPENBLAS_CORETYPE", chosen)
+    (tmp_path / "proc").mkdir()
+    flags = "fma avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
+    (tmp_path / "proc/cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: {flags}\n")
+    preload_blas(root=tmp_path)
+    assert os.environ.get("OPENBLAS_CORETYPE") == wanted
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
