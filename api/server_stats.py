@@ -49,6 +49,8 @@ class ServerStats:
             "peak_running": peak_running,
             "max_running": self.max_running,
             "preemptions": self.scheduler.num_preemptions,
+            "proposed_tokens": self.scheduler.num_proposed_tokens,
+            "accepted_tokens": self.scheduler.num_accepted_tokens,
         }
 
     def _kv_memory(self) -> Section:

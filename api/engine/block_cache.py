@@ -143,8 +143,9 @@ class BlockCache:
             return False
         if self.sizes.state_bytes:
             return self._is_state_place(sequence, sequence.num_computed)
-        num_new = sequence.num_computed - path.num_kept * self.sizes.num_tokens
-        return is_leaving or not sequence.is_decoding or num_new >= _KEPT_TOGETHER_TOKENS
+        num_kept_tokens = path.num_kept * self.sizes.num_tokens
+        is_prompt = num_kept_tokens + self.sizes.num_tokens <= sequence.num_prompt_tokens
+        return is_leaving or is_prompt or sequence.num_computed - num_kept_tokens >= _KEPT_TOGETHER_TOKENS
 
     def _is_state_place(self, sequence: Sequence, position: int) -> bool:
         """Whether the state after ``position`` tokens is to be kept."""

@@ -67,7 +67,16 @@ class SequenceMemory:
         num_tokens = sequence.num_prompt_tokens - 1
         self._changes.moves.append(SlotMove(sibling.slot, sequence.slot, num_tokens))
         self._begin(sequence, num_tokens, sibling.num_cached_tokens)
+        self._follow_prompt(sequence)
         return True
+
+    def _follow_prompt(self, sequence: Sequence) -> None:
+        """A copy's answer is kept behind its prompt's blocks, where those are: it saves none of them itself,
+        since layers with a window no longer have all of their tokens.
+        """
+        blocks = self.prefixes.lookup(sequence)
+        if blocks and sequence.num_computed < sum(len(b.token_ids) for b in (*blocks, blocks[0])):
+            self.prefixes.begin(sequence, blocks)
 
     def _begin(self, sequence: Sequence, num_copied: int, num_cached_tokens: int) -> None:
         sequence.num_computed = sequence.num_copied = num_copied

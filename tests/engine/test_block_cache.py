@@ -319,3 +319,13 @@ class CacheMachine(RuleBasedStateMachine):
 
 CacheMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 TestCache = CacheMachine.TestCase
+
+
+def test_a_prompts_last_blocks_are_kept_while_its_answer_runs() -> None:
+    cache = create_cache()
+    sequence = create_sequence(prompt=list(range(9)), max_tokens=50)
+    begin(cache, sequence)
+    sequence.compute(9)
+    sequence.num_in_flight = 1
+    assert sequence.is_decoding
+    assert [save.start for save in cache.keep(sequence)] == [0, 4]

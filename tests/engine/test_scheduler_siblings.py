@@ -132,3 +132,16 @@ def test_the_same_text_in_another_request_or_prompt_is_not_shared() -> None:
     loop.add(other)
     loop.finish()
     assert num_prompt_rows(loop) == 60
+
+
+def test_the_answer_of_a_copy_is_kept_too() -> None:
+    loop = create_loop(cached_tokens=200, block_tokens=4)
+    add_choices(loop, num_choices=2, max_tokens=30)
+    while loop.sequences["r1#1"].num_computed < 22:
+        loop.step()
+    loop.cancel("r1", 0)
+    loop.finish()
+    history = loop.sequences["r1#1"].token_ids
+    loop.add(create_sequence(9, prompt=[*history, 1, 2, 3], max_tokens=2))
+    loop.finish()
+    assert loop.results["r9"].num_cached_tokens == (len(history) - 1) // 4 * 4
