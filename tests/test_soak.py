@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.__main__ import soak_tiny
+from tests.soak.__main__ import KV_MEMORY, soak_tiny
 
 
 @pytest.mark.model
-def test_a_storm_in_a_megabyte_gets_right_answers_and_leaves_nothing(tmp_path: Path) -> None:
-    report = soak_tiny(tmp_path, num_requests=250, seed=1)
+def test_a_storm_in_two_megabytes_gets_right_answers_and_leaves_nothing(tmp_path: Path) -> None:
+    report = soak_tiny(tmp_path, 250, 1, "llama", "--kv-memory", KV_MEMORY)
     assert report.stats["batch"]["preemptions"]
     assert report.stats["prefix_cache"]["evicted_blocks"]
     assert report.stats["prefix_cache"]["hit_tokens"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from api.engine.block_keys import BlockKeys, ComingBlock, NoBlockKeys
 from api.engine.kv_memory import KVMemory
@@ -68,11 +69,7 @@ class BlockCache:
     # --- a sequence comes ------------------------------------------------------------------------
 
     def lookup(self, sequence: Sequence) -> Items[Block]:
-        hit: list[Block] = []
-        for block in self._prefix(sequence):
-            if not block.is_kept:
-                break
-            hit.append(block)
+        hit = list(takewhile(lambda block: block.is_kept, self._prefix(sequence)))
         while hit and not hit[-1].has_state:
             hit.pop()
         self._pin(hit)

@@ -19,7 +19,7 @@ from tests.live.client import Api, CheckFailedError
 from tests.soak.run import Report, soak
 from tests.soak.tiny_folder import make_tiny_folder
 
-KV_MEMORY = "1MB"  # 2,048 tokens; forty clients want many times that at each moment
+KV_MEMORY = "2MB"  # 2,048 tokens; forty clients want many times that at each moment
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kv-memory", default=KV_MEMORY)
+    parser.add_argument("--architecture", default="llama", help="of the tiny model: llama, gemma3, lfm2, ...")
+    parser.add_argument("--server-args", default="", help="further options of the server, in one string")
     parser.add_argument("--url", help="a running server")
     options = parser.parse_args(argv)
     try:
@@ -41,12 +43,13 @@ def _run(options: argparse.Namespace) -> Report:
     if options.url:
         return soak_server(options.url, options.requests, options.seed, None)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        return soak_tiny(Path(folder), options.requests, options.seed, options.kv_memory)
+        extra = ("--kv-memory", options.kv_memory, *options.server_args.split())
+        return soak_tiny(Path(folder), options.requests, options.seed, options.architecture, *extra)
 
 
-def soak_tiny(folder: Path, num_requests: int, seed: int, kv_memory: str = KV_MEMORY) -> Report:
+def soak_tiny(folder: Path, num_requests: int, seed: int, architecture: str, *server_args: str) -> Report:
     """Starts a server of its own and stops it as a user does."""
-    program = Program.start(str(make_tiny_folder(folder / "tiny")), "--kv-memory", kv_memory)
+    program = Program.start(str(make_tiny_folder(folder / "tiny", architecture)), *server_args)
     try:
         report = soak_server(program.url, num_requests, seed, program.process.pid)
         program.process.terminate()
