@@ -14,7 +14,6 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -63,7 +62,7 @@ def measure(server: Server, num_chats: int) -> list[Finding]:
     finally:
         is_over.set()
         watcher.join()
-    model = _get(server, "/stats")["model"]
+    model = server.get("/stats")["model"]
     num_tokens = usage["prompt_tokens"] + usage["completion_tokens"] // num_chats
     least_bytes = num_chats * num_tokens * model["kv_bytes_per_token"]
     print(
@@ -79,7 +78,7 @@ def measure(server: Server, num_chats: int) -> list[Finding]:
 
 def _watch(server: Server, looks: Looks, is_over: threading.Event) -> None:
     while not is_over.is_set():
-        stats = _get(server, "/stats")
+        stats = server.get("/stats")
         device = stats["device_memory"]
         looks.active_bytes = max(looks.active_bytes, device["active_bytes"] - device["loaded_bytes"])
         looks.slot_bytes = max(looks.slot_bytes, stats["kv_memory"]["reserved_bytes"])
@@ -102,12 +101,6 @@ def _run(server: Server, num_chats: int) -> dict[str, int]:
     with urllib.request.urlopen(request) as response:
         usage: dict[str, int] = json.load(response)["usage"]
     return usage
-
-
-def _get(server: Server, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(server.url + path) as response:
-        answer: dict[str, Any] = json.load(response)
-    return answer
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from api.engine.model_loader.blas import preload_blas
 
@@ -65,6 +67,12 @@ class Server:
             return None
         match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
         return int(match[1]) * 1024 if match else None
+
+    def get(self, path: str) -> dict[str, Any]:
+        """What the server answers to a GET, parsed."""
+        with urllib.request.urlopen(self.url + path) as response:
+            answer: dict[str, Any] = json.load(response)
+        return answer
 
     def log_tail(self, num_bytes: int = 2000) -> str:
         return self.log_path.read_text(errors="replace")[-num_bytes:]
