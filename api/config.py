@@ -290,6 +290,8 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_prefix_cache(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.prefix_cache_memory is not None and args.prefix_cache == "off":
+        parser.error("--prefix-cache-memory needs --prefix-cache on")
     if args.prefix_cache_disk is not None and args.prefix_cache_dir is None:
         parser.error("--prefix-cache-disk needs --prefix-cache-dir")
     if args.prefix_cache_dir is not None and args.prefix_cache == "off":

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 from api.config import EngineConfig, ServerConfig
-from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.block_cache import BlockCache
+from api.engine.block_sizes import BlockSizes
 from api.engine.device_memory import DeviceMemory
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.kv_memory import KVMemory

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.config import ForwardChoice
 from api.types import SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_sequence, result_key, tiny_slot_classes
 from tests.engine.tiny_models import (
@@ -58,10 +59,13 @@ def num_rows(loop: Loop, sequence_id: int) -> int:
     return sum(s.num_tokens for s in spans if s.sample_index == 0)
 
 
-@pytest.mark.parametrize("name", [*FLAT, "deepseek_v3", "qwen3_next"])
-def test_every_choice_is_mlx_lm_own_greedy_answer(name: str) -> None:
+CHOICES = [*((name, "auto") for name in (*FLAT, "deepseek_v3", "qwen3_next")), ("llama", "grouped")]
+
+
+@pytest.mark.parametrize(("name", "forward"), CHOICES)
+def test_every_choice_is_mlx_lm_own_greedy_answer(name: str, forward: ForwardChoice) -> None:
     """Prompts longer than the windows, siblings that come late, another request between them."""
-    chosen, _ = choose(name)
+    chosen, _ = choose(name, forward)
     loop = create_mlx_loop(chosen, platform(), Sizes(max_batch_size=3))
     prompts = {1: create_prompt(70, 1), 2: create_prompt(9, 2)}
     add_choices(loop, 1, prompts[1], 4)

@@ -278,6 +278,7 @@ def test_stats_are_json_with_units_and_true_counts() -> None:
         assert stats["tokens"]["prompt_total"] == 3 + 3
         assert stats["batch"] == {
             "running": 0, "queued": 0, "peak_running": 1, "max_running": 32, "preemptions": 0,
+            "proposed_tokens": 0, "accepted_tokens": 0,
         }  # fmt: skip
         assert stats["kv_memory"] == {"used_bytes": 0, "reserved_bytes": 0, "budget_bytes": 1000}
         assert (stats["prefix_cache"]["enabled"], stats["prefix_cache"]["hit_rate"]) == (True, 0.25)

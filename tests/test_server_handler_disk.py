@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.block_cache import BlockCache
 from api.engine.block_keys import HashedBlockKeys
+from api.engine.block_sizes import BlockSizes
 from api.engine.host_arrays import HostArray
 from api.engine.kv_memory import KVMemory
 from api.engine.prefix_disk.disk import PrefixDisk

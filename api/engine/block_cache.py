@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from api.engine.block_keys import BlockKeys, ComingBlock, NoBlockKeys
+from api.engine.block_sizes import BlockSizes
 from api.engine.kv_memory import KVMemory
 from api.engine.prefix_tree import Block, PrefixTree
 from api.engine.sequence import Sequence
@@ -23,16 +24,6 @@ from api.types import BlockSave
 _FEWEST_AWAITED_BLOCKS = 2
 # The blocks of an answer are kept a few at a time.
 _KEPT_TOGETHER_TOKENS = 128
-
-
-@dataclass(frozen=True, slots=True)
-class BlockSizes:
-    """What a block takes, and where a model with recurrent state can be continued."""
-
-    num_tokens: int
-    kv_bytes: int
-    state_bytes: int = 0  # 0: no state, a sequence can go on behind every block
-    state_stride_tokens: int = 0  # distance of the places where a sequence's state is kept, whole blocks
 
 
 @dataclass(slots=True)
@@ -92,7 +83,7 @@ class BlockCache:
         self._awaited.pop(sequence.sequence_id, None)
         self._paths[sequence.sequence_id] = path
         self._tree.touch(hit)
-        for _ in range(len(hit), sequence.num_known // self.sizes.num_tokens):
+        for _ in range(len(hit), sequence.num_prompt_tokens // self.sizes.num_tokens):
             self._extend(path, sequence)
         if not sequence.was_admitted:
             self._num_asked_tokens += sequence.num_prompt_tokens
@@ -105,7 +96,10 @@ class BlockCache:
 
     def _read_by_others(self, sequence: Sequence, active_ids: Container[int]) -> Block | None:
         """The last block of its prefix that is on its way, where they are worth waiting for."""
-        coming = [block for block in self._prefix(sequence) if block.is_read_by(active_ids)]
+        blocks = self._prefix(sequence)
+        if self.sizes.state_bytes:  # a sequence can only go on where a state will be kept
+            blocks = blocks[: len(blocks) - len(blocks) % self.sizes.stride_blocks]
+        coming = [block for block in blocks if block.is_read_by(active_ids)]
         return coming[-1] if len(coming) >= _FEWEST_AWAITED_BLOCKS else None
 
     # --- a sequence runs -------------------------------------------------------------------------

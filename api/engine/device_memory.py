@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import mlx.core as mx
 
 from api.stats import DeviceBytes
@@ -11,6 +13,7 @@ class DeviceMemory:
     """Made when the model is loaded and no sequence has any state: what is active then stays."""
 
     def __init__(self) -> None:
+        gc.collect()  # what the load's checks left in cycles
         mx.clear_cache()
         self._loaded_bytes = mx.get_active_memory()
 

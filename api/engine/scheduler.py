@@ -18,7 +18,7 @@ from api.engine.spans import make_spans
 from api.engine.speculation import NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
-from api.errors import ApiError, OutOfMemoryError, ServerSideError
+from api.engine.step_outputs import as_api_error, last_output
 from api.stats import SchedulerStats
 from api.types import FinishReason, SampledToken, Span, StepOutput, StepPlan
 
@@ -47,6 +47,7 @@ class Scheduler:
         self._released: list[int] = []
         self._has_newest_in_flight = False  # whether the last plan had rows, which are not read yet
         self._num_preemptions = 0
+        self._has_failed_blameless = False
 
     # --- requests come and go --------------------------------------------------------------------
 
@@ -61,7 +62,7 @@ class Scheduler:
         found = [s for s in of_request if choice_index in (None, s.choice_index)]
         for sequence in found:
             self._drop(sequence)
-        return [_last_output(sequence, FinishReason.CANCELLED) for sequence in found]
+        return [last_output(sequence, FinishReason.CANCELLED) for sequence in found]
 
     @property
     def has_work(self) -> bool:
@@ -115,6 +116,7 @@ class Scheduler:
 
         ``read_seconds``: the clock's time when that step had ended; None: now.
         """
+        self._has_failed_blameless = False
         now_seconds = self._clock() if read_seconds is None else read_seconds
         self._dispatched.read(now_seconds, num_unread=int(self._has_newest_in_flight))
         running = self._running  # one by one: a token may end its sequence or refute what was proposed next
@@ -123,24 +125,37 @@ class Scheduler:
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: finds the culprit without losing the others.
 
-        The sequences of the steps under way start again and run alone, one by one, until each has
-        survived a step. One that raises alone fails with ServerSideError. Raises ``error`` when no
-        sequence was under way, so nobody can be blamed.
+        The sequences of the steps under way start again and run alone until each has survived a step. One
+        that raises alone fails. Where none was, all start again; ``error`` is raised the second time.
         """
         involved = self._dispatched.sequence_ids
         if not involved:
-            raise error
+            return self._recover_blameless(error)
         self._dispatched.clear()
         self._memory.clear()
         outputs = []
         for sequence in list(self._running.values()):
             if involved == {sequence.sequence_id}:
                 self._drop(sequence)
-                outputs.append(_last_output(sequence, error=_as_api_error(error)))
+                outputs.append(last_output(sequence, error=as_api_error(error)))
             else:
                 sequence.is_suspect = sequence.is_suspect or sequence.sequence_id in involved
                 self._preempt(sequence)
         return outputs
+
+    def restart(self) -> None:
+        """The device's memory is lost: all sequences start again, none of them to blame."""
+        self._dispatched.clear()
+        self._memory.clear()
+        for sequence in list(self._running.values()):
+            self._preempt(sequence)
+
+    def _recover_blameless(self, error: Exception) -> list[StepOutput]:
+        if self._has_failed_blameless:
+            raise error
+        self._has_failed_blameless = True
+        self.restart()
+        return []
 
     # --- admission and memory --------------------------------------------------------------------
 
@@ -148,7 +163,7 @@ class Scheduler:
         """Gives slots to waiting sequences, the most urgent first, until rows or bytes run out."""
         if not self._waiting or len(self._running) >= self._max_batch_size:
             return
-        active_ids = set(self._dispatched.sequence_ids)
+        active_ids = set(self._dispatched.newest_ids & self._running.keys())
         for sequence in self._order.sorted(self._waiting, self._budget.seconds_per_row):
             if len(self._running) >= self._max_batch_size:
                 return
@@ -260,7 +275,7 @@ class Scheduler:
     def _append(self, sequence: Sequence, token: SampledToken) -> StepOutput:
         if token.error is not None:
             self._drop(sequence)
-            return _last_output(sequence, error=token.error)
+            return last_output(sequence, error=token.error)
         token_id = token.token_id
         if sequence.receive(token_id):
             self._speculation.accept()
@@ -283,19 +298,3 @@ class Scheduler:
             logprobs=token.logprobs,
             num_cached_tokens=sequence.num_cached_tokens,
         )
-
-
-def _last_output(
-    sequence: Sequence, reason: FinishReason | None = None, error: ApiError | None = None
-) -> StepOutput:
-    return StepOutput(
-        sequence.request_id, finish_reason=reason, error=error, choice_index=sequence.choice_index
-    )
-
-
-def _as_api_error(error: Exception) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, MemoryError):
-        return OutOfMemoryError("The device ran out of memory on this request.")
-    return ServerSideError("The model failed on this request.")

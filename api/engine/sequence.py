@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from api.types import SamplingParams, Slot
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sequence:
     """A few integers; everything else is derived.
 

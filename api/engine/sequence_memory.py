@@ -41,7 +41,7 @@ class SequenceMemory:
 
     def enter(self, sequence: Sequence, sibling: Sequence | None = None) -> bool:
         """Takes a slot and fills in what is known of the prefix. False where bytes are short."""
-        if sibling is not None:
+        if sibling is not None and not self._is_to_be_filled(sibling):
             return self._enter_as_copy(sequence, sibling)
         hit = self.prefixes.lookup(sequence)
         sequence.slot = self.slots.allocate(self._first_tokens(sequence))
@@ -57,6 +57,11 @@ class SequenceMemory:
         self.prefixes.begin(sequence, hit)
         self._begin(sequence, num_hit_tokens, num_hit_tokens)
         return True
+
+    def _is_to_be_filled(self, sequence: Sequence) -> bool:
+        """By the plan under way: if the sequence is preempted before that is out, its slot stays empty."""
+        filled = [load.slot for load in self._changes.loads] + [move.target for move in self._changes.moves]
+        return sequence.slot in filled
 
     def _enter_as_copy(self, sequence: Sequence, sibling: Sequence) -> bool:
         """All but the prompt's last token, whose logits the sequence needs for itself."""

@@ -29,6 +29,7 @@ class StepHistory:
         self._budget = budget
         self._observe = observe
         self._steps: deque[_Step] = deque()
+        self.newest_ids: frozenset[int] = frozenset()  # of the newest step, also when it was read
         self._read_seconds = 0.0
 
     def __len__(self) -> int:
@@ -52,6 +53,7 @@ class StepHistory:
                 started_seconds=now_seconds,
             )
         )
+        self.newest_ids = self._steps[-1].sequence_ids
 
     def read(self, now_seconds: float, num_unread: int) -> None:
         """All but the newest ``num_unread`` steps had ended by now: the budget learns from them."""
@@ -62,6 +64,7 @@ class StepHistory:
 
     def clear(self) -> None:
         self._steps.clear()
+        self.newest_ids = frozenset()
 
     def _tell(self, step: _Step, seconds: float) -> None:
         """Beside prompts proposals cost what prompt rows do; alone they say nothing about a plain step."""

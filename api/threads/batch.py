@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -48,6 +49,7 @@ class BatchThread:
         except BaseException as error:  # also a library that calls sys.exit: the waiters must hear of it
             self._loaded.set_exception(_as_startup_error(error))
             return
+        gc.freeze()  # the engine stays: a collection need not look at it again
         self._publish(engine)
         self._loaded.set_result(engine)
         self._serve(engine)
@@ -63,12 +65,20 @@ class BatchThread:
 
     def _take_messages(self, engine: LoadedEngine) -> bool:
         """Empties the inbox, waiting only when there is nothing to compute. False at the end."""
-        if not engine.scheduler.has_work and not self._handle(self._wait(), engine):
-            return False
+        if not engine.scheduler.has_work:
+            self._tidy(engine)
+            if not self._handle(self._wait(), engine):
+                return False
         while not self._inbox.empty():  # no other thread takes from it: what is seen is there
             if not self._handle(self._inbox.get(), engine):
                 return False
         return True
+
+    def _tidy(self, engine: LoadedEngine) -> None:
+        """Frees what the last steps left in cycles, arrays among it, when nobody waits for it."""
+        if self._inbox.empty():
+            gc.collect()
+            self._publish(engine)
 
     def _wait(self) -> Sequence | BlocksRead | Cancel | None:
         self.heartbeat.rest()
@@ -83,10 +93,18 @@ class BatchThread:
             case Cancel(request_id, choice_index):
                 self._send(engine.scheduler.cancel(request_id, choice_index))
             case BlocksRead():
-                engine.prefix_disk.adopt(message)
+                self._adopt(message, engine)
             case _:
                 self._add(message, engine.scheduler)
         return True
+
+    def _adopt(self, read: BlocksRead, engine: LoadedEngine) -> None:
+        try:
+            engine.prefix_disk.adopt(read)
+        except Exception as error:  # the device's memory: nothing in it can be relied on
+            log.error("taking blocks from disk failed", exc_info=error)
+            engine.generator.reset()
+            engine.scheduler.restart()
 
     def _add(self, sequence: Sequence, scheduler: Scheduler) -> None:
         try:

@@ -40,6 +40,9 @@ class Scheduler(Protocol):
         Raises ``error`` where no sequence can be blamed.
         """
 
+    def restart(self) -> None:
+        """After the device's memory was lost: all sequences start again."""
+
     def stats(self) -> SchedulerStats: ...
 
 

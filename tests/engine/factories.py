@@ -10,7 +10,8 @@ from typing import Generic, Protocol, TypeVar
 from unittest import mock
 
 from api.engine import kv_slots, sequence_memory
-from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.block_cache import BlockCache
+from api.engine.block_sizes import BlockSizes
 from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
 from api.engine.prefix_cache import NoPrefixCache, PrefixCache

@@ -6,8 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.block_cache import BlockCache
 from api.engine.block_keys import ComingBlock, HashedBlockKeys
+from api.engine.block_sizes import BlockSizes
 from api.engine.kv_memory import KVMemory
 from api.engine.sequence import Sequence
 from api.types import Slot

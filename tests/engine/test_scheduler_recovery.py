@@ -107,8 +107,15 @@ def test_running_out_of_memory_is_the_servers_state_not_a_bug() -> None:
     assert output.error.retry_after_seconds
 
 
-def test_an_error_with_nobody_to_blame_is_raised() -> None:
-    loop = create_loop()
+def test_an_error_with_nobody_to_blame_is_raised_the_second_time() -> None:
+    loop = create_loop(cached_tokens=100)
+    loop.add(create_sequence(num_prompt_tokens=10))
+    while loop.scheduler.stats().num_running or not loop.plans:
+        loop.step()
     error = StepFailed()
+    plan = loop.scheduler.schedule()  # what the answer left is to be saved
+    assert plan.saves and not plan.spans
+    assert loop.scheduler.recover(error) == []
+    assert loop.scheduler.stats().prefix_cache.num_blocks == 0
     with pytest.raises(StepFailed):
         loop.scheduler.recover(error)

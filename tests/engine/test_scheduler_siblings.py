@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -145,3 +146,33 @@ def test_the_answer_of_a_copy_is_kept_too() -> None:
     loop.add(create_sequence(9, prompt=[*history, 1, 2, 3], max_tokens=2))
     loop.finish()
     assert loop.results["r9"].num_cached_tokens == (len(history) - 1) // 4 * 4
+
+
+def test_a_copy_of_a_slot_that_this_plan_was_to_fill_does_not_outlive_its_preemption() -> None:
+    """Found by random search: the loads are taken back with the sequence, and nothing may copy from it."""
+    draw, clock = random.Random(1249), FakeClock()
+    loop = create_loop(
+        clock=clock,
+        budget_tokens=draw.randint(40, 120),
+        context_length=40,
+        max_step_tokens=draw.choice([8, 32]),
+        cached_tokens=draw.choice([24, 40, 64]),
+        block_tokens=4,
+    )
+    number = 0
+    for request in range(1, draw.randint(3, 7)):
+        num_prompt_tokens, num_choices = draw.choice([5, 9, 13, 13, 17]), draw.choice([1, 1, 2, 3])
+        for index in range(num_choices):
+            number += 1
+            sequence = create_sequence(
+                number,
+                num_prompt_tokens,
+                max_tokens=draw.randint(2, 16),
+                request_number=request,
+                choice_index=index,
+                arrival_seconds=clock.now,
+            )
+            loop.add(sequence)
+        for _ in range(draw.randint(0, 6)):
+            loop.step()
+    loop.finish()

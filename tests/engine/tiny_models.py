@@ -14,7 +14,8 @@ from mlx.utils import tree_map
 from mlx_lm.generate import generate_step
 
 from api.config import ForwardChoice
-from api.engine.block_cache import BlockCache, BlockSizes
+from api.engine.block_cache import BlockCache
+from api.engine.block_sizes import BlockSizes
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool

@@ -159,6 +159,9 @@ class FakeScheduler:
         error = ServerSideError("the step failed")
         return [StepOutput(sequence.request_id, error=error, choice_index=sequence.choice_index)]
 
+    def restart(self) -> None:
+        """Nothing was lost that this fake has."""
+
     def stats(self) -> SchedulerStats:
         used_bytes = 10 * len(self.running)
         return SchedulerStats(len(self.running), 0, used_bytes, used_bytes, 1000, prefix_cache=PREFIX_CACHE)

@@ -134,7 +134,7 @@ def make_store(windows: Iterable[int | None], max_chunk_tokens: int) -> KVStore:
     A windowed layer keeps the window and one chunk, which is written before its first row looks, and a
     little more: blocks are saved somewhat later than they are written.
     """
-    kept_tokens = max(max_chunk_tokens, _LATEST_SAVE_TOKENS) + _LONGEST_BLOCK_TOKENS
+    kept_tokens = max_chunk_tokens + _LATEST_SAVE_TOKENS + _LONGEST_BLOCK_TOKENS
     return KVStore(None if window is None else window + kept_tokens for window in windows)
 
 

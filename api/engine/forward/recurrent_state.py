@@ -148,7 +148,9 @@ class StateStore:
             self._unsettled += [array for array in state if array is not None]
 
     def _move(self, source: Slot, target: Slot) -> None:
-        """The state of one sequence goes along; nobody else has it."""
+        """The state of one sequence goes along; nobody else has it. Without any, slots may be copied too."""
+        if not self._num_entries:
+            return
         self._forget(target)
         if source in self._alone:
             self._alone[target] = self._alone.pop(source)
@@ -165,6 +167,9 @@ class StateStore:
 
     def _arrange(self, slots: Sequence[Slot]) -> None:
         """Makes ``slots`` the rows, in this order; a row that is not among them stays, alone."""
+        if not self._num_entries:
+            self._row_slots = list(slots)
+            return
         for slot in self._row_slots:
             if slot is not None and slot not in slots:
                 self._alone[slot] = self.take(slot)

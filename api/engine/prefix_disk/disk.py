@@ -51,6 +51,12 @@ class PrefixDisk:
 
         What gives way to them goes at once, so the account of bytes is the truth before the next plan too.
         """
+        try:
+            self._adopt(read)
+        finally:
+            self._reader.arrived(read)
+
+    def _adopt(self, read: BlocksRead) -> None:
         salt = read.reading.sequence.cache_salt
         ids = self._cache.adopt(salt, read.parent_key, read.blocks)
         self._keeper.drop(self._cache.take_evicted())
@@ -59,7 +65,6 @@ class PrefixDisk:
                 self._keeper.insert(block_id, arrays)
                 self._num_hit_tokens += len(block.token_ids)
         read.reading.is_refused = len(ids) < len(read.blocks)
-        self._reader.arrived(read)
 
     def write(self) -> None:
         """Writer thread: until ``close``."""

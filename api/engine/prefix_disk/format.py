@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -48,7 +49,9 @@ def read_block(path: Path, key: str, layouts: Sequence[Layout]) -> list[HostArra
 
     Raises DamagedBlockError where it fits none of them or is not what was written; OSError.
     """
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise DamagedBlockError("it is no file")
         size = os.fstat(file.fileno()).st_size
         layout = next((each for each in layouts if file_bytes(key, each) == size), None)
         if layout is None:
@@ -63,6 +66,11 @@ def read_block(path: Path, key: str, layouts: Sequence[Layout]) -> list[HostArra
         arrays.append(HostArray(form, data[: form.num_bytes]))
         data = data[form.num_bytes :]
     return arrays
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe would wait for somebody to write."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def file_bytes(key: str, layout: Layout) -> int:

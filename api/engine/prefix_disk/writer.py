@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 _QUEUE_BYTES = 256 * 1024**2
 # Reading the folder again because another process wrote to it takes a tenth of the time at most.
 _RESTS_PER_SCAN = 9
+PAUSE_SECONDS = 30.0  # after an error: a full disk may have room again
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,14 @@ class BlockWriter:
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._gate = ByteGate(queue_bytes)
         self._is_closed = threading.Event()
-        self._has_failed = False
+        self._paused_until_seconds = 0.0
         self.num_written = 0
         self._num_refused = 0  # the batch thread's count
         self._num_unwritten = 0  # the writer's
+
+    @property
+    def _is_paused(self) -> bool:
+        return time.monotonic() < self._paused_until_seconds
 
     @property
     def num_skipped(self) -> int:
@@ -50,7 +56,7 @@ class BlockWriter:
 
     def offer(self, key: str, layout: Layout, copy: Callable[[], list[HostArray]]) -> None:
         """Has a block written that ``copy`` gives, unless too much waits already: then it is skipped."""
-        if self._has_failed or not self._gate.try_acquire(data_bytes(layout)):
+        if self._is_paused or not self._gate.try_acquire(data_bytes(layout)):
             self._num_refused += 1
             return
         self._queue.put(_Waiting(key, copy(), data_bytes(layout)))
@@ -63,38 +69,38 @@ class BlockWriter:
     def run(self) -> None:
         is_open = True
         while is_open:
-            batch = self._take()
-            is_open = batch[-1] is not None
-            self._is_closed.wait(self._write_all([each for each in batch if each is not None]))
+            waiting, is_open = self._take()
+            self._is_closed.wait(self._write_all(waiting))
 
-    def _take(self) -> list[_Waiting | None]:
-        """Waits for one, and takes what there is, up to the end."""
-        batch = [self._queue.get()]
+    def _take(self) -> tuple[deque[_Waiting], bool]:
+        """Waits for one, and takes what there is; False with the end."""
+        waiting: deque[_Waiting] = deque()
         try:
-            while batch[-1] is not None:
-                batch.append(self._queue.get_nowait())
+            each = self._queue.get()
+            while each is not None:
+                waiting.append(each)
+                each = self._queue.get_nowait()
         except Empty:
-            pass
-        return batch
+            return waiting, True
+        return waiting, False
 
-    def _write_all(self, batch: list[_Waiting]) -> float:
-        """Returns the seconds to rest."""
-        waiting = deque(batch)
+    def _write_all(self, waiting: deque[_Waiting]) -> float:
+        """Empties the queue; returns the seconds to rest."""
         try:
-            return self._write_batch(waiting) if waiting and not self._has_failed else 0.0
+            return self._write_batch(waiting) if waiting and not self._is_paused else 0.0
         except Exception as error:  # whatever it is, answers do not depend on it
-            self._has_failed = True
-            log.warning("prefix cache on disk: nothing more is written", reason=str(error))
+            self._paused_until_seconds = time.monotonic() + PAUSE_SECONDS
+            log.warning("prefix cache on disk: writing pauses", seconds=PAUSE_SECONDS, reason=str(error))
             return 0.0
         finally:
             self._num_unwritten += len(waiting)
-            self._gate.release(sum(each.num_bytes for each in batch))
+            self._gate.release(sum(each.num_bytes for each in waiting))
 
     def _write_batch(self, waiting: deque[_Waiting]) -> float:
         with self._index.open() as scan_seconds:
             while waiting:
                 self._write(waiting[0])
-                waiting.popleft()
+                self._gate.release(waiting.popleft().num_bytes)
         return _RESTS_PER_SCAN * scan_seconds
 
     def _write(self, waiting: _Waiting) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,7 +158,12 @@ def take_anothers(path: Path) -> None:
     path.write_bytes((path.parent / f"{CHAIN[0]}.safetensors").read_bytes())
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, reshape, empty, make_folder, take_anothers])
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, reshape, empty, make_folder, make_pipe, take_anothers])
 def test_a_damaged_file_is_a_miss_and_removed(disk: Disk, damage: Callable[[Path], None]) -> None:
     damage(disk.path(1))
     with capture_logs() as logs:
