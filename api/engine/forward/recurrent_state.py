@@ -86,6 +86,8 @@ class StateStore:
 
     def take(self, slot: Slot) -> State:
         """One row. Raises KeyError where the slot has no state."""
+        if not self._num_entries:
+            return []
         if slot in self._alone:
             return self._alone[slot]
         if slot not in self._row_slots:
