@@ -40,7 +40,8 @@ def llm(base_url: str) -> OpenAILike:
 
 
 def test_a_whole_answer(llm: OpenAILike) -> None:
-    answer: Any = llm.chat(MESSAGES, max_tokens=8)
+    # Version 0.8.3 of its OpenAI package sends the object's own limit, whatever a call says.
+    answer: Any = llm.model_copy(update={"max_tokens": 8}).chat(MESSAGES)
     assert answer.message.content
     assert 0 < answer.raw.usage.completion_tokens <= 8
 
