@@ -206,12 +206,13 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         default=defaults.speculation,
         help="let a chat whose text repeats itself take several tokens a step, where it pays (%(default)s)",
     )
-    group.add_argument(
-        "--max-step-tokens",
-        metavar="TOKENS",
-        type=positive_int,
-        help="most tokens in one forward pass (default: by device)",
-    )
+    about_step = "most tokens in one forward pass (default: by device)"
+    group.add_argument("--max-step-tokens", metavar="TOKENS", type=positive_int, help=about_step)
+    _add_memory_options(group)
+
+
+def _add_memory_options(group: argparse._ArgumentGroup) -> None:
+    defaults = EngineConfig()
     group.add_argument(
         "--kv-memory",
         metavar="SIZE",
