@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from api.config import ServerConfig, parse_args
+from api.command_line import parse_args
+from api.config import ServerConfig
 from api.engine.model_loader.blas import preload_blas
 from api.engine.model_loader.locate import locate_model
 from api.errors import ApiError, StartupError

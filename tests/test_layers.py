@@ -29,6 +29,7 @@ LEVELS = {
     "api.types": 0,
     "api.stats": 0,
     "api.events": 0,
+    "api.command_line": 0,
     "api.config": 0,
     "api.option_values": 0,
     "api.errors": 0,
@@ -37,7 +38,15 @@ LEVELS = {
 SAME_PART = [
     {"app", "api.serving"},
     {"api.server_handler", "api.server_stats", "api.threads", "api.engine_assembly"},
-    {"api.types", "api.stats", "api.events", "api.config", "api.option_values", "api.errors"},
+    {
+        "api.types",
+        "api.stats",
+        "api.events",
+        "api.command_line",
+        "api.config",
+        "api.option_values",
+        "api.errors",
+    },
 ]
 ALLOWED_SIDEWAYS = {("api.routes", "api.protocol")}
 

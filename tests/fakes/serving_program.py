@@ -13,7 +13,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from api.config import ServerConfig, parse_args
+from api.command_line import parse_args
+from api.config import ServerConfig
 from api.errors import NotServingError, StartupError
 from api.events import Failed
 from api.serving.server import serve

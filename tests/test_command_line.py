@@ -2,7 +2,9 @@ import argparse
 
 import pytest
 
-from api.config import EngineConfig, ServerConfig, parse_args, parse_size
+from api.command_line import parse_args
+from api.config import EngineConfig, ServerConfig
+from api.option_values import parse_size
 
 
 def test_no_arguments_are_the_defaults() -> None:
@@ -16,7 +18,9 @@ def test_every_option_reaches_its_field() -> None:
         "--max-body 1KB --request-timeout 1.5 --stall-timeout 2 --drain-seconds 0 --keep-alive-seconds 3 "
         "--max-batch-size 4 --max-context 512 --step-stall-ms 50 --max-step-tokens 64 --kv-memory 24MB "
         "--prefix-cache on --prefix-cache-memory 5MB --prefix-cache-dir some/where --prefix-cache-disk 9GB "
-        "--cpu-weights keep --forward padded --trust-remote-code --speculation off"
+        "--cpu-weights keep --forward padded --trust-remote-code --speculation off "
+        "--generation-config none --allow-special-tokens --share-prefix-cache --exit-when-dead off "
+        "--idle-read-timeout 4"
     )
     engine = EngineConfig(
         model="MODEL",
@@ -31,6 +35,7 @@ def test_every_option_reaches_its_field() -> None:
         cpu_weights="keep",
         forward="padded",
         trust_remote_code=True,
+        generation_config="none",
         speculation="off",
     )
     assert parse_args(words.split()) == ServerConfig(
@@ -43,11 +48,15 @@ def test_every_option_reaches_its_field() -> None:
         log_format="json",
         served_model_names=("a", "b", "c"),
         accept_any_model=True,
+        allow_special_tokens=True,
+        share_prefix_cache=True,
         max_queue=0,
         default_max_tokens=11,
         max_body_bytes=1000,
         request_timeout_seconds=1.5,
         stall_timeout_seconds=2.0,
+        exit_when_dead="off",
+        idle_read_seconds=4.0,
         drain_seconds=0.0,
         keep_alive_seconds=3.0,
     )
