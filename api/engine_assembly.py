@@ -33,6 +33,8 @@ from api.errors import StartupError
 from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
 from api.stats import DeviceBytes
+from api.text.grammar.service import GrammarService
+from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import load_tokenizer
 
 Report = Callable[[str], None]
@@ -53,6 +55,7 @@ class LoadedEngine:
     scheduler: Scheduler
     generator: BatchGenerator
     prompt_reader: PromptReader
+    grammars: GrammarService
     prefix_disk: PrefixDisk | NoPrefixDisk
     model_names: tuple[str, ...]
     context_length: int
@@ -111,6 +114,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             memory_tokens=slots.max_sequence_tokens,
             default_max_tokens=config.default_max_tokens,
         ),
+        grammars=GrammarService(VocabularySource.of(tokenizer)),
         prefix_disk=disk,
         model_names=files.names,
         context_length=loaded.context_length,

@@ -1,4 +1,4 @@
-"""From a request to sequences: template, tokens, grammar, and whether they fit. Processing thread only."""
+"""From a request to sequences: template, tokens, and whether they fit. Several threads may read at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
 from api.text.chat_template import render_chat
-from api.text.grammar.compiler import GrammarCompiler
+from api.text.grammar.job import GrammarJob, job_of
 from api.text.output_pipeline import build_pipeline
+from api.text.prompt_size import exceeds, num_chars
 from api.text.reasoning import ReasoningFormat, find_reasoning_format
+from api.text.token_bounds import max_token_bytes
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.formats import find_tool_call_format
 from api.types import ChatPrompt, GenerationRequest, Grammar, SamplingParams, TextPrompts, Thinking, ToolUse
@@ -46,17 +48,33 @@ class PromptReader:
         self._default_max_tokens = default_max_tokens
         self._reasoning = find_reasoning_format(tokenizer)
         self._tool_format = find_tool_call_format(tokenizer)
-        self._grammars = GrammarCompiler(tokenizer)
-        self._grammars.prepare()
         self._sequence_ids = itertools.count(1)
+        token_bytes = max_token_bytes(tokenizer.definition())
+        self._max_prompt_bytes = None if token_bytes is None else token_bytes * context_length
 
-    def read(self, request: GenerationRequest) -> list[tuple[Sequence, OutputPipeline]]:
-        """One pair for each choice, those of the first prompt first.
+    def measure(self, request: GenerationRequest) -> int:
+        """Returns the characters to be read, about. Raises ContextLengthError for more than can ever fit."""
+        limit = self._max_prompt_bytes
+        if limit is not None and exceeds(request.prompt, limit):
+            raise ContextLengthError(
+                f"This model's maximum context length is {self._context_length} tokens. However, your "
+                f"{_param_of(request)} has more than {limit} bytes, which no {self._context_length} tokens "
+                f"can hold. Please shorten it.",
+                param=_param_of(request),
+            )
+        return num_chars(request.prompt)
 
-        Raises ApiError for messages that the template refuses, for a structure that cannot be enforced
-        and for prompts that do not fit.
+    def grammar_job(self, request: GenerationRequest) -> GrammarJob | None:
+        """What is to be compiled for the request; None where its answer is free."""
+        return job_of(request.structure, self._tool_use(request), self._tool_format)
+
+    def read(
+        self, request: GenerationRequest, grammar: Grammar | None = None
+    ) -> list[tuple[Sequence, OutputPipeline]]:
+        """One pair for each choice, those of the first prompt first; ``grammar`` is that of the job.
+
+        Raises ApiError for messages that the template refuses and for prompts that do not fit.
         """
-        grammar = self._grammar(request)
         prompts = self._prompts(request.prompt, is_structured=grammar is not None)
         places = [prompt_index for prompt_index in range(len(prompts)) for _ in range(request.num_choices)]
         return [
@@ -124,18 +142,6 @@ class PromptReader:
             raise InvalidRequestError(f"Token id {bad} is not in the vocabulary of {size}.", param=param)
 
     # --- the answers -----------------------------------------------------------------------------
-
-    def _grammar(self, request: GenerationRequest) -> Grammar | None:
-        """A call that is forced leaves no room for another form; one that is possible leaves the choice."""
-        tool_use, structure = self._tool_use(request), request.structure
-        may_call = tool_use is not None and tool_use.mode == "auto" and bool(tool_use.callable_names)
-        if tool_use is not None and (tool_use.mode == "required" or (structure is None and may_call)):
-            return self._grammars.compile_tool_calls(tool_use, self._tool_format)
-        if structure is None:
-            return None
-        if tool_use is not None and may_call:
-            return self._grammars.compile_calls_or(structure, tool_use, self._tool_format)
-        return self._grammars.compile(structure)
 
     def _sequence(
         self,
@@ -228,6 +234,10 @@ class PromptReader:
             return tool_use
         is_taught = self._tokenizer.template_support.tools
         return replace(tool_use, allows_parallel=is_taught or tool_use.mode != "required")
+
+
+def _param_of(request: GenerationRequest) -> str:
+    return "messages" if isinstance(request.prompt, ChatPrompt) else "prompt"
 
 
 def _thinking(request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None) -> Thinking | None:

@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import structlog
 
@@ -33,19 +33,20 @@ from api.observability.metrics import Metrics
 from api.observability.request_log import log_refused
 from api.server_stats import ServerStats
 from api.stats import PrefixDiskStats
+from api.threads.asides import AsideTable
 from api.threads.batch import BatchThread
 from api.threads.channel import Channel, ChannelTable
 from api.threads.contracts import (
     Arrivals,
-    Aside,
     Inbox,
     LoadedEngine,
     LoadEngine,
-    PromptReader,
+    Question,
     RequestQueue,
     ResultQueue,
 )
 from api.threads.disk_writer import disk_stages
+from api.threads.hands import NUM_HANDS, Hand, LongWork
 from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
@@ -59,7 +60,6 @@ log = structlog.get_logger(__name__)
 _ALIAS = "model"  # always a valid model name, so that examples work on any installation
 _JOIN_SECONDS = 5.0
 
-Result = TypeVar("Result")
 Status = Literal["loading", "ok", "draining", "dead"]
 
 
@@ -104,6 +104,7 @@ class ServerHandler:
         self._loaded.set_running_or_notify_cancel()
         self._metrics = Metrics()
         self._channels = ChannelTable(self._metrics)
+        self._asides = AsideTable(self._call_soon)
         self._build_threads(load)
 
     def _build_threads(self, load: LoadEngine) -> None:
@@ -112,9 +113,11 @@ class ServerHandler:
         self._result_queue: ResultQueue = SimpleQueue()
         arrivals: Arrivals = SimpleQueue()  # to the batch's inbox by way of the disk, where there is one
         has_disk = self._config.engine.prefix_cache_dir is not None
+        long_work = LongWork()
         self._processing = ProcessingThread(
-            self._requests, arrivals if has_disk else self._inbox, self._result_queue, self._loaded
+            self._requests, arrivals if has_disk else self._inbox, self._result_queue, self._loaded, long_work
         )
+        hands = [Hand(index, long_work) for index in range(NUM_HANDS)]
         load_model = partial(load, self._config, self._report)
         self._batch = BatchThread(load_model, self._loaded, self._inbox, self._result_queue, self._metrics)
         self._results = ResultsThread(self._result_queue, self._inbox, self._deliver, self._metrics)
@@ -126,6 +129,7 @@ class ServerHandler:
         if has_disk:
             prefetch, writer = disk_stages(arrivals, self._inbox, self._loaded)
             stages = [stages[0], prefetch, stages[1], writer, stages[2]]
+        stages += [(hand, long_work.put_end) for hand in hands]
         heartbeats = tuple(thread.heartbeat for thread, _ in stages)
         self._watchdog = Watchdog(heartbeats, self._config.stall_timeout_seconds, self._die)
         self._workers = [Worker(each.heartbeat.name, each.run, self._thread_died) for each, _ in stages]
@@ -161,10 +165,12 @@ class ServerHandler:
 
     def _join(self) -> None:
         # A load cannot be interrupted; its daemon thread ends with the process.
-        timeout_seconds = _JOIN_SECONDS if self._loaded.done() else 0.0
+        end_seconds = time.monotonic() + (_JOIN_SECONDS if self._loaded.done() else 0.0)
+        if (engine := self._engine()) is not None:
+            engine.grammars.close()
         for end, worker in zip(self._ends, self._workers, strict=True):
             end()
-            if not worker.join(timeout_seconds):
+            if not worker.join(max(0.0, end_seconds - time.monotonic())):
                 log.debug("thread still busy at exit", thread=worker.name)
 
     # --- requests -------------------------------------------------------------------------------
@@ -193,14 +199,16 @@ class ServerHandler:
         if self._channels.cancel(request_id):
             self._processing.cancel(request_id)
 
-    async def read_aside(self, ask: Callable[[PromptReader], Result]) -> Result:
-        """Asks the prompt reader, on its thread and in the requests' order. Raises what ``ask`` raises."""
-        refusal = self._refusal(num_sequences=0)
+    async def read_aside(self, question: Question) -> Any:
+        """Asks the prompt reader. Raises what it raises, NotServingError or QueueFullError."""
+        refusal = self._refusal(num_sequences=1)
         if refusal is not None:
             raise refusal
-        answer: Future[Result] = Future()
-        self._requests.put(Aside(ask, answer))
-        return await asyncio.wrap_future(answer)
+        self._watchdog.arm()
+        try:
+            return await self._asides.ask(question, self._requests.put)
+        finally:
+            self._disarm_if_idle()
 
     def _refusal(self, num_sequences: int) -> ApiError | None:
         health = self.health
@@ -208,7 +216,8 @@ class ServerHandler:
             return NotServingError(f"The server is not serving ({health.status}): {health.detail}")
         most = self._config.engine.max_batch_size + self._config.max_queue
         # One request with many choices is taken by an idle server, however many they are.
-        if self._channels and self._channels.num_sequences + num_sequences > most:
+        num_taken = self._channels.num_sequences + len(self._asides)
+        if num_taken and num_taken + num_sequences > most:
             return QueueFullError("The server has as many requests as it can queue; try again later.")
         return None
 
@@ -283,7 +292,10 @@ class ServerHandler:
 
     def _dispatch(self, events: list[TextEvent]) -> None:
         self._channels.dispatch(events)
-        if not self._channels:
+        self._disarm_if_idle()
+
+    def _disarm_if_idle(self) -> None:
+        if not self._channels and not self._asides:
             self._watchdog.disarm()
 
     def _die(self, reason: str) -> None:
@@ -297,4 +309,5 @@ class ServerHandler:
         for request_id in self._channels.request_ids:
             self._channels.fail(request_id, error)
             self._processing.cancel(request_id)
+        self._asides.fail_all(error)
         self._watchdog.disarm()

@@ -34,6 +34,7 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
 from api.engine.model_loader.locate import locate_model
 from api.errors import InvalidRequestError
 from api.text.grammar.compiler import GrammarCompiler
+from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import Structure
 
@@ -201,7 +202,7 @@ def measure_cost(compiler: GrammarCompiler, num_rows: int) -> float:
     schema = {"type": "object", "properties": properties, "required": list(properties)}
     text = json.dumps({"name": "A small red bicycle", "tags": ["a b", "c"], "price": 12.5, "kind": "new"})
     grammar = compiler.compile(Structure("json_schema", schema))
-    tokens, executor = compiler.tokenizer.encode(text), LLExecutor()
+    tokens, executor = compiler.vocabulary.tokenize_str(text), LLExecutor()
     mask = allocate_token_bitmask(num_rows, compiler.vocabulary.vocab_size)
     seconds = []
     for _ in range(5):
@@ -220,7 +221,7 @@ def main(argv: list[str] | None = None) -> int:
     """Returns 1 when an answer was invalid, 0 otherwise."""
     options = _parse(argv)
     tokenizer = load_tokenizer(locate_model(options.model, print).folder)
-    compiler, is_good = GrammarCompiler(tokenizer), True
+    compiler, is_good = GrammarCompiler(VocabularySource.of(tokenizer)), True
     for suite in options.suite:
         cases = list(read_suite(suite))
         random.Random(0).shuffle(cases)

@@ -9,6 +9,9 @@ from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
 from api.prompt_reader import _SEED_STEP, PromptReader
+from api.text.grammar.compiler import GrammarCompiler
+from api.text.grammar.vocabulary import VocabularySource
+from api.text.token_bounds import max_token_bytes
 from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, TextPrompts, Thinking, ToolUse
 from tests.text.conftest import byte_level, write_folder
@@ -45,8 +48,15 @@ def request(text: str = "Hello", **fields: Any) -> GenerationRequest:
     return GenerationRequest("r1", prompt, fields.pop("sampling", SAMPLING), **fields)
 
 
+def read_all(reader: PromptReader, wanted: GenerationRequest) -> list[tuple[Sequence, OutputPipeline]]:
+    """As the server does, with the grammar compiled before."""
+    job = reader.grammar_job(wanted)
+    compiler = GrammarCompiler(VocabularySource.of(reader._tokenizer))
+    return reader.read(wanted, None if job is None else compiler.run(job))
+
+
 def read_one(reader: PromptReader, wanted: GenerationRequest) -> tuple[Sequence, OutputPipeline]:
-    (pair,) = reader.read(wanted)
+    (pair,) = read_all(reader, wanted)
     return pair
 
 
@@ -127,19 +137,13 @@ def test_stop_tokens_end_the_answer_and_eos_may_be_ignored(tokenizer: Tokenizer)
 
 def test_a_structure_gives_each_choice_a_grammar_that_can_end(tokenizer: Tokenizer) -> None:
     structure = Structure("regex", "[ab]{2}")
-    pairs = create_reader(tokenizer).read(request(structure=structure, num_choices=2, ignores_eos=True))
+    pairs = read_all(create_reader(tokenizer), request(structure=structure, num_choices=2, ignores_eos=True))
     for sequence, _ in pairs:
         assert sequence.sampling.grammar is not None
         assert sequence.eos_token_ids == tokenizer.eos_token_ids
         matcher = sequence.sampling.grammar.new_matcher()
         assert matcher.consume_tokens(tokenizer.encode("a") + tokenizer.encode("b"))
         assert matcher.is_accepting()
-
-
-def test_a_structure_that_cannot_be_enforced_is_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
-        create_reader(tokenizer).read(request(structure=Structure("regex", "(", "guided_regex")))
-    assert caught.value.param == "guided_regex"
 
 
 def test_a_call_that_is_required_has_a_grammar(tokenizer: Tokenizer) -> None:
@@ -273,3 +277,22 @@ def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused(tokenizer: Tokeni
 def test_what_fits_the_context_but_not_the_memory_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(ContextLengthError, match="--kv-memory"):
         create_reader(tokenizer, memory_tokens=40).read(request(max_tokens=60))
+
+
+def test_a_text_of_more_bytes_than_any_tokens_of_the_context_is_refused_unread(tokenizer: Tokenizer) -> None:
+    bound = max_token_bytes(tokenizer.definition())
+    assert bound is not None
+    reader = create_reader(tokenizer)
+    fits, exceeds = "é" * (50 * bound), "é" * (50 * bound + 1)
+    assert reader.measure(request(fits)) >= len(fits)
+    for wanted in (request(exceeds), request(prompt=TextPrompts(("a", exceeds)))):
+        with pytest.raises(ContextLengthError, match=f"{100 * bound} bytes"):
+            reader.measure(wanted)
+
+
+def test_what_a_template_may_leave_out_is_not_counted(tokenizer: Tokenizer) -> None:
+    long = "x" * 10**6
+    thoughts = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": long})
+    reader = create_reader(tokenizer)
+    assert reader.measure(request(messages=thoughts)) > 10**6
+    assert reader.measure(request(" " * 10**6)) > 10**6

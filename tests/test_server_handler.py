@@ -229,19 +229,6 @@ def test_every_choice_counts_as_one_in_the_queue() -> None:
     run(test)
 
 
-def test_the_prompt_reader_can_be_asked_aside() -> None:
-    async def test() -> None:
-        async with serving(create_engine()) as handler:
-            assert await handler.read_aside(lambda reader: reader.tokenize("hi", False)) == [104, 105]
-            with pytest.raises(ServerSideError):
-                await handler.read_aside(lambda reader: reader.detokenize(["x"]))  # type: ignore[list-item]
-            assert handler.served_model.vocab_size == 256
-        with pytest.raises(NotServingError):
-            await handler.read_aside(lambda reader: reader.tokenize("hi", False))
-
-    run(test)
-
-
 def test_one_wake_up_for_all_events_of_a_step() -> None:
     engine = create_engine()
 

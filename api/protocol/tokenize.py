@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from api.errors import InvalidRequestError
 from api.protocol.chat_prompt import to_chat_prompt
 from api.protocol.generation import check_token_ids
@@ -12,7 +10,8 @@ from api.schemas.answers import DetokenizeAnswer, TokenizeAnswer
 from api.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from api.schemas.validation import validate_body
 from api.server_handler import ServedModel
-from api.threads.contracts import PromptReader
+from api.text.prompt_size import num_chars
+from api.threads.contracts import Question
 
 
 def parse_tokenize(data: object, served: ServedModel, accept_any_model: bool) -> TokenizeRequest:
@@ -32,19 +31,19 @@ def parse_detokenize(data: object, served: ServedModel, accept_any_model: bool) 
     return body
 
 
-def to_tokens(body: TokenizeRequest, served: ServedModel) -> Callable[[PromptReader], list[int]]:
+def to_tokens(body: TokenizeRequest, served: ServedModel) -> Question:
     """What to ask the prompt reader; raises InvalidRequestError for a chat that contradicts itself."""
     if body.messages is not None:
         chat = to_chat_prompt(body.messages, body)
-        return lambda reader: reader.tokenize_chat(chat)
+        return Question(lambda reader: reader.tokenize_chat(chat), num_chars(chat))
     text, adds_special_tokens = body.prompt or "", body.add_special_tokens is not False
-    return lambda reader: reader.tokenize(text, adds_special_tokens)
+    return Question(lambda reader: reader.tokenize(text, adds_special_tokens), len(text))
 
 
-def to_text(body: DetokenizeRequest, served: ServedModel) -> Callable[[PromptReader], str]:
+def to_text(body: DetokenizeRequest, served: ServedModel) -> Question:
     """What to ask the prompt reader; raises InvalidRequestError for ids that are not in the vocabulary."""
     check_token_ids(body.tokens, served.vocab_size, "tokens")
-    return lambda reader: reader.detokenize(body.tokens)
+    return Question(lambda reader: reader.detokenize(body.tokens), len(body.tokens))
 
 
 def tokenize_answer(token_ids: list[int], served: ServedModel) -> TokenizeAnswer:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
+from api.errors import ApiError, RequestTimeoutError
 from api.protocol.tokenize import (
     detokenize_answer,
     parse_detokenize,
@@ -13,8 +16,10 @@ from api.protocol.tokenize import (
     tokenize_answer,
 )
 from api.routes.answers import json_answer
-from api.routes.context import context_of
+from api.routes.context import HttpContext, context_of
+from api.routes.exchange import run_while_connected
 from api.routes.intake import read_body
+from api.threads.contracts import Question
 
 router = APIRouter()
 
@@ -22,13 +27,25 @@ router = APIRouter()
 @router.post("/tokenize", response_model=None)
 async def tokenize(request: Request) -> Response:
     http = context_of(request)
-    _, ask = await read_body(request, http, parse_tokenize, to_tokens)
-    token_ids = await http.handler.read_aside(ask)
+    _, question = await read_body(request, http, parse_tokenize, to_tokens)
+    token_ids = await _ask(request, http, question)
     return json_answer(tokenize_answer(token_ids, http.handler.served_model))
 
 
 @router.post("/detokenize", response_model=None)
 async def detokenize(request: Request) -> Response:
     http = context_of(request)
-    _, ask = await read_body(request, http, parse_detokenize, to_text)
-    return json_answer(detokenize_answer(await http.handler.read_aside(ask)))
+    _, question = await read_body(request, http, parse_detokenize, to_text)
+    return json_answer(detokenize_answer(await _ask(request, http, question)))
+
+
+async def _ask(request: Request, http: HttpContext, question: Question) -> Any:
+    """Gives the question up when the client leaves."""
+    limit_seconds = http.config.request_timeout_seconds or None
+    try:
+        return await run_while_connected(http.handler.read_aside(question), request.receive, limit_seconds)
+    except TimeoutError:
+        raise RequestTimeoutError(f"The request took longer than {limit_seconds:g} s.") from None
+    except ApiError as error:
+        http.handler.record_refusal(error)
+        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -12,9 +11,18 @@ from api.config import ServerConfig
 from api.engine.prefix_disk.disk import PromptReading
 from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
+from api.errors import ApiError
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
-from api.types import Cancel, ChatPrompt, GenerationRequest, SampledToken, StepOutput, StepPlan
+from api.types import (
+    Cancel,
+    ChatPrompt,
+    GenerationRequest,
+    Grammar,
+    SampledToken,
+    StepOutput,
+    StepPlan,
+)
 
 
 class Scheduler(Protocol):
@@ -61,9 +69,17 @@ class BatchGenerator(Protocol):
 
 
 class PromptReader(Protocol):
-    """Renders and tokenises a request. Processing thread only."""
+    """Renders and tokenises requests. Processing thread, and the hands that read long prompts."""
 
-    def read(self, request: GenerationRequest) -> list[tuple[Sequence, OutputPipeline]]:
+    def measure(self, request: GenerationRequest) -> int:
+        """Returns the characters to be read, about. Raises ApiError for more than could ever fit."""
+
+    def grammar_job(self, request: GenerationRequest) -> Any:
+        """What is to be compiled for the request, for ``Grammars``; None where its answer is free."""
+
+    def read(
+        self, request: GenerationRequest, grammar: Grammar | None
+    ) -> list[tuple[Sequence, OutputPipeline]]:
         """One pair for each choice, by index. Raises ApiError where the request cannot be served."""
 
     def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
@@ -74,6 +90,21 @@ class PromptReader(Protocol):
 
     def detokenize(self, token_ids: list[int]) -> str:
         """Raises ApiError for ids that are not in the vocabulary."""
+
+
+class Grammars(Protocol):
+    """Compiles beside the threads that serve. Any thread."""
+
+    def compile(
+        self,
+        job: Any,
+        client_id: str,
+        is_wanted: Callable[[], bool],
+        deliver: Callable[[Grammar | ApiError], None],
+    ) -> None:
+        """Calls ``deliver`` once, from any thread, unless nobody wants the grammar any more."""
+
+    def close(self) -> None: ...
 
 
 class PrefixDisk(Protocol):
@@ -105,6 +136,8 @@ class LoadedEngine(Protocol):
     @property
     def prompt_reader(self) -> PromptReader: ...
     @property
+    def grammars(self) -> Grammars: ...
+    @property
     def prefix_disk(self) -> PrefixDisk: ...
     @property
     def model_names(self) -> tuple[str, ...]: ...
@@ -124,12 +157,41 @@ class LoadedEngine(Protocol):
         """What the device's memory holds. Batch thread only."""
 
 
+Choices = list[tuple[Sequence, OutputPipeline]]
+
+
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """A question to the prompt reader that no request hangs on; its answer goes into the future."""
+class Question:
+    """What the prompt reader is asked without a generation; ``ask`` may raise ApiError."""
 
     ask: Callable[[PromptReader], Any]
-    answer: Future[Any]
+    num_chars: int  # how much there is to read, about
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A question on its way, with somebody who waits for the answer."""
+
+    question: Question
+    is_wanted: Callable[[], bool]  # any thread
+    answer: Callable[[Any], None]  # takes what ``ask`` returned, or an ApiError; any thread
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarReady:
+    """A hand compiled a request's grammar, or says why it cannot be had."""
+
+    request: GenerationRequest
+    num_chars: int
+    outcome: Grammar | ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRead:
+    """A hand read a long prompt, or says why it is refused."""
+
+    request: GenerationRequest
+    outcome: Choices | ApiError
 
 
 class PromptSink(Protocol):
@@ -141,7 +203,7 @@ class PromptSink(Protocol):
 LoadEngine = Callable[[ServerConfig, Callable[[str], None]], LoadedEngine]
 """Runs on the batch thread; the callable takes progress lines. Raises StartupError."""
 
-RequestQueue = SimpleQueue[GenerationRequest | Cancel | Aside | None]
+RequestQueue = SimpleQueue[GenerationRequest | GrammarReady | PromptRead | Cancel | Aside | None]
 Arrivals = SimpleQueue[Sequence | Cancel | None]
 """On the way to the batch thread's inbox, where a stage lies between."""
 

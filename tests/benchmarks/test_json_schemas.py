@@ -1,26 +1,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from api.text.grammar.compiler import GrammarCompiler
-from api.text.tokenizer import load_tokenizer
+from api.text.grammar.vocabulary import VocabularySource
+from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import Structure
 from benchmarks.json_schemas import Case, Sampler, Tally, check, measure_cost, read_suite
 from tests.text.conftest import byte_level, write_folder
 
 
 @pytest.fixture(scope="module")
-def compiler(tmp_path_factory: pytest.TempPathFactory) -> GrammarCompiler:
-    return GrammarCompiler(load_tokenizer(write_folder(tmp_path_factory.mktemp("tokenizer"), byte_level())))
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return load_tokenizer(write_folder(tmp_path_factory.mktemp("tokenizer"), byte_level()))
 
 
-def tally_of(compiler: GrammarCompiler, case: Case) -> Tally:
-    tally = Tally()
-    check(case, compiler, Sampler(compiler.tokenizer), tally)
-    return tally
+@pytest.fixture(scope="module")
+def compiler(tokenizer: Tokenizer) -> GrammarCompiler:
+    return GrammarCompiler(VocabularySource.of(tokenizer))
+
+
+TallyOf = Callable[[GrammarCompiler, Case], Tally]
+
+
+@pytest.fixture
+def tally_of(tokenizer: Tokenizer) -> TallyOf:
+    def count(compiler: GrammarCompiler, case: Case) -> Tally:
+        tally = Tally()
+        check(case, compiler, Sampler(tokenizer), tally)
+        return tally
+
+    return count
 
 
 def test_both_kinds_of_files_are_read(tmp_path: Path) -> None:
@@ -34,7 +48,7 @@ def test_both_kinds_of_files_are_read(tmp_path: Path) -> None:
     ]
 
 
-def test_valid_answers_and_refused_schemas_are_counted(compiler: GrammarCompiler) -> None:
+def test_valid_answers_and_refused_schemas_are_counted(compiler: GrammarCompiler, tally_of: TallyOf) -> None:
     tally = tally_of(compiler, Case("c", {"type": "boolean"}, [(True, True), (1, False)]))
     assert tally.counts["answers valid"] > 0
     assert tally.counts["valid instances taken"] == 1
@@ -44,7 +58,7 @@ def test_valid_answers_and_refused_schemas_are_counted(compiler: GrammarCompiler
 
 
 def test_what_the_grammar_lets_through_is_seen(
-    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+    compiler: GrammarCompiler, tally_of: TallyOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grammar = compiler.compile(Structure("json_schema", {"type": "boolean"}))
     monkeypatch.setattr(compiler, "compile", lambda structure: grammar)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from api.errors import ApiError, StartupError
 from api.events import (
@@ -20,11 +20,10 @@ from api.events import (
     Usage,
 )
 from api.server_handler import Health, ServedModel, ServerHandler
-from api.threads.contracts import PromptReader
+from api.threads.contracts import PromptReader, Question
 from api.types import ChatPrompt, FinishReason, GenerationRequest
 
 Script = Callable[[GenerationRequest], list[TextEvent]]  # without a terminal event it hangs
-Result = TypeVar("Result")
 
 USAGE = Usage(num_prompt_tokens=7, num_completion_tokens=3, num_cached_tokens=2, num_reasoning_tokens=1)
 VOCAB_SIZE = 1000
@@ -147,8 +146,8 @@ class FakeServerHandler:
         self.channels.append(channel)
         return channel
 
-    async def read_aside(self, ask: Callable[[PromptReader], Result]) -> Result:
-        return ask(cast(PromptReader, FakePromptReader()))
+    async def read_aside(self, question: Question) -> Any:
+        return question.ask(cast(PromptReader, FakePromptReader()))
 
     def record_refusal(self, error: ApiError, request_id: str = "-") -> None:
         self.refused_codes.append(error.code)

@@ -24,12 +24,18 @@ class Recorder:
 
 def ask(**fields: Any) -> Any:
     reader: PromptReader = Recorder()  # type: ignore[assignment]
-    return to_tokens(parse_tokenize(fields, SERVED, False), SERVED)(reader)
+    return to_tokens(parse_tokenize(fields, SERVED, False), SERVED).ask(reader)
 
 
 def test_a_prompt() -> None:
     assert ask(prompt="hi") == ("hi", True)
     assert ask(prompt="", add_special_tokens=False, model="tiny") == ("", False)
+
+
+def test_how_much_there_is_to_read_is_told() -> None:
+    chat = parse_tokenize({"messages": [USER] * 3}, SERVED, False)
+    assert to_tokens(chat, SERVED).num_chars >= 3 * len(USER["content"])
+    assert to_tokens(parse_tokenize({"prompt": "hello"}, SERVED, False), SERVED).num_chars == 5
 
 
 def test_a_chat_is_the_one_that_would_be_answered() -> None:
@@ -49,7 +55,9 @@ def test_it_is_one_or_the_other(fields: dict[str, Any]) -> None:
 
 def test_ids_must_be_in_the_vocabulary() -> None:
     body = parse_detokenize({"tokens": [1, 999]}, SERVED, False)
-    assert to_text(body, SERVED)(Recorder()) == [1, 999]  # type: ignore[arg-type,comparison-overlap]
+    question = to_text(body, SERVED)
+    assert question.num_chars == 2
+    assert question.ask(Recorder()) == [1, 999]  # type: ignore[arg-type,comparison-overlap]
     with pytest.raises(InvalidRequestError) as caught:
         to_text(parse_detokenize({"tokens": [1000]}, SERVED, False), SERVED)
     assert caught.value.param == "tokens"

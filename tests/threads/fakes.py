@@ -24,6 +24,7 @@ from api.types import (
     ChatPrompt,
     FinishReason,
     GenerationRequest,
+    Grammar,
     SampledLogprobs,
     SampledToken,
     SamplingParams,
@@ -71,12 +72,26 @@ class FakePromptReader:
         self._scripts = scripts
         self._ids = itertools.count()
         self.read_ids: list[str] = []
+        self.grammars: dict[str, Any] = {}  # by request
         self.gate = threading.Event()
         self.gate.set()
 
-    def read(self, request: GenerationRequest) -> list[tuple[Sequence, OutputPipeline]]:
+    def measure(self, request: GenerationRequest) -> int:
+        assert isinstance(request.prompt, ChatPrompt)
+        text: str = request.prompt.messages[0]["content"]
+        if text.startswith("@@"):
+            raise ContextLengthError("far too long")
+        return len(text)
+
+    def grammar_job(self, request: GenerationRequest) -> Any:
+        return request.structure
+
+    def read(
+        self, request: GenerationRequest, grammar: Grammar | None = None
+    ) -> list[tuple[Sequence, OutputPipeline]]:
         self.gate.wait(5)
         self.read_ids.append(request.request_id)
+        self.grammars[request.request_id] = grammar
         assert isinstance(request.prompt, ChatPrompt)
         text = request.prompt.messages[0]["content"]
         if text.startswith("@"):
@@ -221,11 +236,32 @@ class FakeGenerator:
         return ord(rest[0]) if rest else EOS
 
 
+class FakeGrammars:
+    """Compiles nothing: what waits is delivered by the test."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Any, Callable[[], bool], Callable[[Any], None]]] = []
+        self.is_closed = False
+
+    def compile(
+        self,
+        job: Any,
+        client_id: str,
+        is_wanted: Callable[[], bool],
+        deliver: Callable[[Any], None],
+    ) -> None:
+        self.waiting.append((job, is_wanted, deliver))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
 @dataclass
 class FakeEngine:
     scheduler: FakeScheduler
     generator: FakeGenerator
     prompt_reader: FakePromptReader
+    grammars: FakeGrammars = field(default_factory=FakeGrammars)
     model_names: tuple[str, ...] = ("folder/tiny", "tiny")
     context_length: int = 128
     fingerprint: str = "fp_0123456789ab"

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
 from api.engine.sequence import Sequence
-from api.errors import ServerSideError, StartupError
+from api.errors import InvalidRequestError, ServerSideError, StartupError
 from api.events import Opened, Rejected
-from api.threads.contracts import Aside
-from api.threads.processing import ProcessingThread
-from api.types import Cancel
+from api.threads.contracts import Aside, Question
+from api.threads.hands import LongWork
+from api.threads.processing import MAX_SHORT_CHARS, ProcessingThread
+from api.types import Cancel, Structure
 from tests.threads.fakes import create_engine, create_request
 
 
@@ -22,13 +24,21 @@ class Stage:
         self.results: SimpleQueue[Any] = SimpleQueue()
         self.engine = create_engine()
         self.loaded: Future[Any] = Future()
-        self.thread = ProcessingThread(self.requests, self.inbox, self.results, self.loaded)
+        self.loaded.set_result(self.engine)
+        self.long_work = LongWork()
+        self.thread = ProcessingThread(self.requests, self.inbox, self.results, self.loaded, self.long_work)
 
     def run(self) -> tuple[list[Any], list[Any]]:
-        self.loaded.set_result(self.engine)
+        """May be called again: what the hands and the grammars did meanwhile is in the queue then."""
         self.requests.put(None)
         self.thread.run()
         return _drain(self.inbox), _drain(self.results)
+
+    def run_hand(self) -> None:
+        """Does the long work that waits, to its end."""
+        work = self.long_work.get()
+        assert work is not None
+        work()
 
 
 def _drain(queue: SimpleQueue[Any]) -> list[Any]:
@@ -57,10 +67,10 @@ def test_even_a_panic_fails_its_request_alone() -> None:
     stage = Stage()
     read = stage.engine.prompt_reader.read
 
-    def panicking_read(request: Any) -> Any:
+    def panicking_read(request: Any, grammar: Any) -> Any:
         if request.request_id == "a":
             raise BaseException("a Rust panic")
-        return read(request)
+        return read(request, grammar)
 
     stage.engine.prompt_reader.read = panicking_read  # type: ignore[method-assign]
     stage.requests.put(create_request("a"))
@@ -85,8 +95,9 @@ def test_a_cancel_is_passed_to_both_sides_and_forgotten() -> None:
 
 def test_ends_when_the_model_cannot_be_loaded() -> None:
     stage = Stage()
-    stage.loaded.set_exception(StartupError("no model"))
-    stage.thread.run()
+    loaded: Future[Any] = Future()
+    loaded.set_exception(StartupError("no model"))
+    ProcessingThread(stage.requests, stage.inbox, stage.results, loaded, stage.long_work).run()
     assert stage.inbox.empty()
 
 
@@ -99,19 +110,114 @@ def test_every_choice_has_its_own_sequence_and_pipeline() -> None:
     assert opened.num_prompt_tokens == 3  # one prompt, counted once
 
 
+def aside(ask: Any, num_chars: int = 1, *, is_wanted: bool = True) -> tuple[Aside, list[Any]]:
+    answers: list[Any] = []
+    return Aside(Question(ask, num_chars), lambda: is_wanted, answers.append), answers
+
+
 def test_what_is_asked_aside_is_answered_or_raised() -> None:
     stage = Stage()
-    good: Future[Any] = Future()
-    bad: Future[Any] = Future()
-    left: Future[Any] = Future()
-    left.cancel()
 
     def panic(reader: Any) -> None:
         raise BaseException("a Rust panic")
 
-    stage.requests.put(Aside(lambda reader: reader.detokenize([104, 105]), good))
-    stage.requests.put(Aside(lambda reader: reader.tokenize("x", False), left))
-    stage.requests.put(Aside(panic, bad))
+    good, text = aside(lambda reader: reader.detokenize([104, 105]))
+    left, nothing = aside(lambda reader: reader.tokenize("x", False), is_wanted=False)
+    bad, error = aside(panic)
+    for each in (good, left, bad):
+        stage.requests.put(each)
     assert stage.run() == ([], [])
-    assert good.result() == "hi"
-    assert isinstance(bad.exception(), ServerSideError)
+    assert (text, nothing) == (["hi"], [])
+    assert isinstance(error[0], ServerSideError)
+
+
+LONG = "x" * (MAX_SHORT_CHARS + 1)
+
+
+def test_a_short_prompt_overtakes_a_long_one() -> None:
+    stage = Stage()
+    stage.requests.put(create_request("long", LONG))
+    stage.requests.put(create_request("short"))
+    inbox, _ = stage.run()
+    assert [sequence.request_id for sequence in inbox] == ["short"]
+    stage.run_hand()
+    inbox, (opened,) = stage.run()
+    assert [sequence.request_id for sequence in inbox] == [opened.request_id] == ["long"]
+    assert not stage.thread._pending
+
+
+def test_long_questions_wait_for_a_hand_too() -> None:
+    stage = Stage()
+    question, answers = aside(lambda reader: 7, len(LONG))
+    stage.requests.put(question)
+    stage.run()
+    assert answers == []
+    stage.run_hand()
+    assert answers == [7]
+
+
+def test_a_prompt_that_cannot_fit_is_refused_before_anything_is_done() -> None:
+    stage = Stage()
+    stage.requests.put(replace(create_request("a", "@@" + LONG), structure=Structure("json_object")))
+    inbox, (rejected,) = stage.run()
+    assert (inbox, rejected.error.code) == ([], "context_length_exceeded")
+    assert stage.engine.grammars.waiting == []
+
+
+def test_a_long_prompt_that_is_cancelled_is_not_read() -> None:
+    stage = Stage()
+    stage.requests.put(create_request("a", LONG))
+    stage.run()
+    stage.thread.cancel("a")
+    stage.run_hand()  # before the cancel is taken
+    assert stage.run() == ([Cancel("a")], [Cancel("a")])
+    assert stage.engine.prompt_reader.read_ids == []
+    assert not stage.thread._pending
+
+
+def test_a_long_prompt_that_was_read_when_its_cancel_came_is_dropped() -> None:
+    stage = Stage()
+    stage.requests.put(create_request("a", LONG))
+    stage.run()
+    stage.run_hand()
+    stage.thread.cancel("a")
+    assert stage.run() == ([Cancel("a")], [Cancel("a")])
+
+
+STRUCTURE = Structure("json_object")
+
+
+def test_requests_without_a_grammar_do_not_wait_for_one() -> None:
+    stage = Stage()
+    stage.requests.put(replace(create_request("slow"), structure=STRUCTURE))
+    stage.requests.put(create_request("free"))
+    inbox, _ = stage.run()
+    assert [sequence.request_id for sequence in inbox] == ["free"]
+    ((job, is_wanted, deliver),) = stage.engine.grammars.waiting
+    assert job is STRUCTURE
+    assert is_wanted()
+    deliver("the grammar")
+    inbox, _ = stage.run()
+    assert [sequence.request_id for sequence in inbox] == ["slow"]
+    assert stage.engine.prompt_reader.grammars == {"free": None, "slow": "the grammar"}
+
+
+def test_a_grammar_that_cannot_be_had_refuses_its_request() -> None:
+    stage = Stage()
+    stage.requests.put(replace(create_request("a"), structure=STRUCTURE))
+    stage.run()
+    stage.engine.grammars.waiting[0][2](InvalidRequestError("no such grammar"))
+    inbox, (rejected,) = stage.run()
+    assert (inbox, rejected.request_id, rejected.error.message) == ([], "a", "no such grammar")
+
+
+def test_a_grammar_that_comes_after_the_cancel_is_nobodys() -> None:
+    stage = Stage()
+    stage.requests.put(replace(create_request("a"), structure=STRUCTURE))
+    stage.run()
+    stage.thread.cancel("a")
+    _, is_wanted, deliver = stage.engine.grammars.waiting[0]
+    assert not is_wanted()
+    stage.run()
+    deliver("the grammar")
+    assert stage.run() == ([], [])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import combinations, product
 from typing import Any
 
+from api.text.grammar.errors import SchemaError
+
 Schema = dict[str, Any] | bool
 Definitions = dict[str, Schema]
 
@@ -13,13 +15,33 @@ _KINDS = frozenset({"null", "boolean", "integer", "fraction", "string", "array",
 _KINDS_OF_TYPE = {"number": frozenset({"integer", "fraction"})}
 _MAX_DEPTH = 8
 _MAX_OPTIONS = 100
+MAX_COMPARISONS = 100_000  # of schemas, for all the ``oneOf`` of a document
 
 
-def find_overlap(options: Sequence[Schema], types: list[str] | None, definitions: Definitions) -> str | None:
-    """Returns which options may hold for one value, as a text; None when no two can."""
+class Comparisons:
+    """Counts what one document's options cost: schemas that share references can ask for billions."""
+
+    def __init__(self, limit: int = MAX_COMPARISONS) -> None:
+        self._limit = limit
+        self._num_done = 0
+
+    def count(self, number: int = 1) -> None:
+        """Raises SchemaError at the limit."""
+        self._num_done += number
+        if self._num_done > self._limit:
+            raise SchemaError(f"its 'oneOf' take more than {self._limit} comparisons")
+
+
+def find_overlap(
+    options: Sequence[Schema], types: list[str] | None, definitions: Definitions, comparisons: Comparisons
+) -> str | None:
+    """Returns which options may hold for one value, as a text; None when no two can.
+
+    Raises SchemaError where that takes too many comparisons.
+    """
     if len(options) > _MAX_OPTIONS:
         return f"there are more than {_MAX_OPTIONS}"
-    checker = _Checker(definitions)
+    checker = _Checker(definitions, comparisons)
     kinds = _KINDS if types is None else _kinds_of_types(types)
     for (first, a), (second, b) in combinations(enumerate(options), 2):
         if not checker.exclude(a, b, kinds, 0):
@@ -49,17 +71,20 @@ def _kind_of(value: Any) -> str:
 class _Checker:
     """Answers are safe: where it cannot tell, schemas may overlap."""
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, comparisons: Comparisons) -> None:
         self._definitions = definitions
+        self._comparisons = comparisons
 
     def exclude(self, a: Schema, b: Schema, kinds: frozenset[str], depth: int) -> bool:
         """Tells whether no value of these kinds fits both."""
+        self._comparisons.count()
         if depth > _MAX_DEPTH:
             return False
         shared = kinds & self._kinds(a, depth) & self._kinds(b, depth)
         if not shared:
             return True
         parts_a, parts_b = self._parts(a, depth), self._parts(b, depth)
+        self._comparisons.count(len(parts_a) * len(parts_b))
         pairs = list(product(parts_a, parts_b))
         if any(self._exclude_literals(x, y) for x, y in pairs):
             return True
@@ -70,6 +95,7 @@ class _Checker:
 
     def _parts(self, schema: Schema, depth: int) -> list[dict[str, Any]]:
         """All that holds at once: the schema, what it refers to, and what it combines."""
+        self._comparisons.count()
         if isinstance(schema, bool) or depth > _MAX_DEPTH:
             return []
         parts = [schema]
@@ -83,6 +109,7 @@ class _Checker:
         return self._definitions[schema["$ref"].rsplit("/", 1)[-1]]
 
     def _kinds(self, schema: Schema, depth: int) -> frozenset[str]:
+        self._comparisons.count()
         if isinstance(schema, bool):
             return _KINDS if schema else frozenset()
         kinds = _KINDS
@@ -99,7 +126,11 @@ class _Checker:
         ours, theirs = _literals(a), _literals(b)
         if ours is None or theirs is None:
             return False
-        return not any(_kind_of(x) == _kind_of(y) and x == y for x in ours for y in theirs)
+        if _scalars(ours) & _scalars(theirs):
+            return False
+        ours, theirs = _containers(ours), _containers(theirs)
+        self._comparisons.count(len(ours) * len(theirs))
+        return not any(x == y for x, y in product(ours, theirs))
 
     def _exclude_objects(self, a: dict[str, Any], b: dict[str, Any], depth: int) -> bool:
         names = {*a.get("required", ()), *b.get("required", ())}
@@ -116,6 +147,15 @@ class _Checker:
 
 def _literals(schema: dict[str, Any]) -> list[Any] | None:
     return [schema["const"]] if "const" in schema else schema.get("enum")
+
+
+def _scalars(literals: list[Any]) -> set[tuple[str, Any]]:
+    """With their kinds: to Python ``True`` is 1."""
+    return {(_kind_of(each), each) for each in literals if not isinstance(each, (list, dict))}
+
+
+def _containers(literals: list[Any]) -> list[Any]:
+    return [each for each in literals if isinstance(each, (list, dict))]
 
 
 def _property(schema: dict[str, Any], name: str) -> Schema:

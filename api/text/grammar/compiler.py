@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer
 
 from api.errors import InvalidRequestError
-from api.text.grammar.errors import GrammarError, SchemaError, grammar_error, invalid_request
+from api.text.grammar.errors import GrammarError, SchemaError, invalid_request
+from api.text.grammar.job import GrammarJob
+from api.text.grammar.prototype import CompiledGrammar, build_grammar, try_out
 from api.text.grammar.sources import (
     KIND_NAMES,
     MAX_SOURCE_CHARS,
@@ -21,41 +21,35 @@ from api.text.grammar.sources import (
     schema_of,
     source_of,
 )
+from api.text.grammar.stacks import TRIAL_STACK_BYTES, run_with_stack
 from api.text.grammar.tool_grammar import CallMarkers, call_schema, forced_calls, free_calls
-from api.text.grammar.vocabulary import build_vocabulary
-from api.text.tokenizer import Tokenizer
+from api.text.grammar.vocabulary import VocabularySource, build_vocabulary
 from api.types import Structure, ToolUse
 
 MAX_CACHED_GRAMMARS = 64
-# What a matcher may do for one token: about 15 ms and 50 MB at worst, then that one request fails.
-_MAX_STEP_FUEL = 200_000
-_MAX_STEP_ITEMS = 50_000
-_MAX_LEXER_STATES = 50_000
-_MAX_GRAMMAR_SYMBOLS = 200_000
-_NUM_TRIAL_TOKENS = 40
-
-
-class CompiledGrammar:
-    """A matcher at the start, copied for each sequence; the copies share nothing that changes."""
-
-    def __init__(self, prototype: LLMatcher) -> None:
-        self._prototype = prototype
-
-    def new_matcher(self) -> LLMatcher:
-        return self._prototype.deep_copy()
 
 
 class GrammarCompiler:
-    """Compiles, and keeps what was compiled lately. One thread uses it; the grammars may go to another.
+    """Compiles, tries out, and keeps what was compiled lately. One thread uses it.
 
-    A compilation takes milliseconds, about a second at the limits below.
+    A compilation takes milliseconds, or seconds, or all memory, or overflows the stack: the server runs it
+    in processes of their own (``service.py``).
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, max_cached: int = MAX_CACHED_GRAMMARS) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, source: VocabularySource, *, max_cached: int = MAX_CACHED_GRAMMARS) -> None:
+        self._vocabulary_source = source
         self._built_vocabulary: LLTokenizer | None = None
         self._max_cached = max_cached
         self._cached: OrderedDict[str, CompiledGrammar] = OrderedDict()
+
+    def run(self, job: GrammarJob) -> CompiledGrammar:
+        """Raises InvalidRequestError, which names what cannot be enforced."""
+        if job.tool_use is None:
+            assert job.structure is not None
+            return self.compile(job.structure)
+        if job.structure is None:
+            return self.compile_tool_calls(job.tool_use, job.markers)
+        return self.compile_calls_or(job.structure, job.tool_use, job.markers)
 
     def compile(self, structure: Structure) -> CompiledGrammar:
         """Returns the grammar of a whole answer.
@@ -82,26 +76,12 @@ class GrammarCompiler:
             raise _cannot_enforce(structure, error) from error
         return self._calls(tool_use, markers, partial(forced_calls, other=json_term(other)))
 
-    def compile_tool_calls(self, tool_use: ToolUse, markers: CallMarkers) -> CompiledGrammar | None:
-        """Returns the grammar of an answer with calls; None where the model is free in how it calls.
+    def compile_tool_calls(self, tool_use: ToolUse, markers: CallMarkers) -> CompiledGrammar:
+        """Returns the grammar of an answer that calls functions in mode "required", or may in mode "auto".
 
-        Calls are forced in mode "required"; in mode "auto" they must be right once they begin, if one
-        of the functions is strict. Raises InvalidRequestError for parameters that must be enforced and
-        cannot.
+        Raises InvalidRequestError for parameters that must be enforced and cannot.
         """
-        tools = [tool for tool in tool_use.tools if tool["function"]["name"] in tool_use.callable_names]
-        is_forced = tool_use.mode == "required"
-        is_strict = tool_use.mode == "auto" and any(tool["function"].get("strict") for tool in tools)
-        if not is_forced and not is_strict:
-            return None
-        return self._calls(tool_use, markers, forced_calls if is_forced else free_calls)
-
-    def prepare(self) -> None:
-        """Builds the token trie: best at load, as all Python threads wait for it."""
-        try:
-            _ = self.vocabulary
-        except GrammarError:
-            return  # those who ask for a grammar will hear of it
+        return self._calls(tool_use, markers, forced_calls if tool_use.mode == "required" else free_calls)
 
     def _calls(self, tool_use: ToolUse, markers: CallMarkers, build: Callable[..., str]) -> CompiledGrammar:
         try:
@@ -118,7 +98,7 @@ class GrammarCompiler:
     def vocabulary(self) -> LLTokenizer:
         """The token trie, built when it is first needed."""
         if self._built_vocabulary is None:
-            self._built_vocabulary = build_vocabulary(self.tokenizer)
+            self._built_vocabulary = build_vocabulary(self._vocabulary_source)
         return self._built_vocabulary
 
     def _check(self, schema: Any) -> None:
@@ -130,7 +110,10 @@ class GrammarCompiler:
         if grammar is None:
             if len(source) > MAX_SOURCE_CHARS:
                 raise GrammarError("it is too large")
-            grammar = self._cached[source] = CompiledGrammar(_prototype(self.vocabulary, source))
+            grammar = build_grammar(self.vocabulary, source)
+            walk = partial(try_out, grammar.new_matcher(), self.vocabulary)
+            run_with_stack(TRIAL_STACK_BYTES, walk)
+            self._cached[source] = grammar
         self._cached.move_to_end(source)
         while len(self._cached) > self._max_cached:
             self._cached.popitem(last=False)
@@ -142,39 +125,3 @@ def _cannot_enforce(structure: Structure, error: ValueError) -> InvalidRequestEr
     if structure.kind == "json_schema" and param == "response_format":
         param = "response_format.json_schema.schema"
     return invalid_request(f"{KIND_NAMES[structure.kind]} for {structure.param}", error, param)
-
-
-def _prototype(vocabulary: LLTokenizer, source: str) -> LLMatcher:
-    """Returns a matcher at its start that was tried out. Raises GrammarError where it leads nowhere."""
-    limits = LLParserLimits(
-        step_lexer_fuel=_MAX_STEP_FUEL,
-        step_max_items=_MAX_STEP_ITEMS,
-        max_lexer_states=_MAX_LEXER_STATES,
-        max_grammar_size=_MAX_GRAMMAR_SYMBOLS,
-        verbose_errors=False,
-    )
-    matcher = LLMatcher(vocabulary, source, log_level=0, limits=limits)
-    if not matcher.is_error():
-        matcher.compute_bitmask()  # kept in the copies
-    if matcher.is_stopped():
-        raise grammar_error(matcher.get_error() or "NoExtension")
-    _try_out(matcher.deep_copy(), vocabulary)
-    return matcher
-
-
-def _try_out(matcher: LLMatcher, vocabulary: LLTokenizer) -> None:
-    """Follows the grammar for some tokens, as what is too complex shows only on the way.
-
-    Raises GrammarError then, rather than to let an answer break off.
-    """
-    chance = random.Random(0)  # the same walk for the same grammar
-    for _ in range(_NUM_TRIAL_TOKENS):
-        mask = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-        if matcher.is_error():
-            raise grammar_error(matcher.get_error())
-        if matcher.is_stopped():
-            return
-        allowed = np.flatnonzero(np.unpackbits(mask, bitorder="little")[: vocabulary.vocab_size])
-        if not allowed.size:
-            raise GrammarError("it has a part that no text fits")
-        matcher.consume_token(int(chance.choice(allowed)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 Schema = dict[str, Any] | bool
@@ -11,23 +12,50 @@ Definitions = dict[str, Schema]
 def find_endless(schema: Schema, definitions: Definitions) -> str | None:
     """Returns the name of a definition that can never end, or None.
 
-    A definition ends when some value of it needs only definitions that end: the least fixed point.
+    A definition ends when some value of it needs only definitions that end: the least fixed point. Each is
+    looked at again only when one that it refers to was found to end.
     """
+    users = _users(definitions)
     finite: set[str] = set()
-    is_growing = True
-    while is_growing:
-        found = {name for name in definitions.keys() - finite if _ends(definitions[name], finite)}
-        finite |= found
-        is_growing = bool(found)
-    endless = definitions.keys() - finite
-    return min(endless, default=None)
+    pending = list(reversed(definitions))  # what others refer to mostly stands behind them
+    while pending:
+        name = pending.pop()
+        if name not in finite and _ends(definitions[name], finite):
+            finite.add(name)
+            pending += users.get(name, ())
+    return min(definitions.keys() - finite, default=None)
+
+
+def _users(definitions: Definitions) -> dict[str, list[str]]:
+    """Returns, for each definition, those that refer to it."""
+    users: dict[str, list[str]] = {}
+    for name, schema in definitions.items():
+        for target in set(_references(schema)):
+            users.setdefault(target, []).append(name)
+    return users
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Yields the names of all definitions that a schema refers to, at any depth."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield _target(schema)
+        for part in schema.values():
+            yield from _references(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _references(part)
+
+
+def _target(schema: dict[str, Any]) -> str:
+    return str(schema["$ref"]).rsplit("/", 1)[-1]
 
 
 def _ends(schema: Schema, finite: set[str]) -> bool:
     """Tells whether a value may end; True where only a constraint other than a reference forbids it."""
     if isinstance(schema, bool):
         return True
-    if "$ref" in schema and schema["$ref"].rsplit("/", 1)[-1] not in finite:
+    if "$ref" in schema and _target(schema) not in finite:
         return False
     if not all(_ends(part, finite) for part in schema.get("allOf", ())):
         return False

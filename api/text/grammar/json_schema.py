@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from api.text.grammar.alternatives import Definitions, Schema, find_overlap
+from api.text.grammar.alternatives import Comparisons, Definitions, Schema, find_overlap
 from api.text.grammar.closing import close_objects
 from api.text.grammar.endless import find_endless
 from api.text.grammar.errors import SchemaError
@@ -36,6 +36,7 @@ from api.text.grammar.value_keywords import (
 
 MAX_DEPTH = 40
 MAX_NODES = 20_000
+MAX_DEFINITIONS = 1_000  # parts that are referred to: a chain of more is too deep to compile
 MAX_PATTERN_PROPERTIES = 100
 
 _REFUSED = (
@@ -93,8 +94,9 @@ class _Rewriter:
         while self._pending:
             name, node = self._pending.popleft()
             definitions[name] = self._schema(node, self._places[name], 0)
+        comparisons = Comparisons()
         for options, types, path in self._one_ofs:
-            if overlap := find_overlap(options, types, definitions):
+            if overlap := find_overlap(options, types, definitions, comparisons):
                 raise SchemaError(f"'oneOf' needs options that exclude each other: {overlap}", path)
         if endless := find_endless(schema, definitions):
             raise SchemaError("'$ref' makes a value that can never end", self._places[endless])
@@ -213,6 +215,8 @@ class _Rewriter:
         target = self._references.resolve(node["$ref"], node, path)
         name = self._names.get(id(target))
         if name is None:
+            if len(self._names) == MAX_DEFINITIONS:
+                raise SchemaError(f"it refers to more than {MAX_DEFINITIONS} parts of itself", path)
             name = self._names[id(target)] = f"{self._prefix}{len(self._names)}"
             self._places[name] = str(node["$ref"])
             self._pending.append((name, target))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from llguidance import LLMatcher
@@ -16,6 +17,7 @@ from api.types import Structure
 
 MAX_SOURCE_CHARS = 256 * 1024
 MAX_CHOICES = 10_000
+MAX_RULES = 2_000  # rules and terminals of a grammar: a chain of more is too deep to compile
 # JSON without free white space: compact, or one space after a comma and a colon, as json.dumps has it.
 # No \uXXXX: a character that can be spelled in two ways would let one key come under two schemas.
 JSON_OPTIONS: Any = {
@@ -24,6 +26,7 @@ JSON_OPTIONS: Any = {
     "key_separator": ": ?",
     "json_allowed_escapes": 'nrbtf\\"',
 }
+_RULE = re.compile(r"^\s*[?!]?[\w-]+(?:\[[^\]\n]*\])?(?:\.-?\d+)?\s*(?:::=|:)", re.MULTILINE)
 KIND_NAMES = {
     "json_object": "schema",
     "json_schema": "schema",
@@ -100,10 +103,16 @@ def _regex_source(expression: Any) -> str:
 
 def _lark_source(text: str) -> str:
     """Lark, or the EBNF of llama.cpp and its kin (``root ::= ...``), which is translated."""
+    if len(text) > MAX_SOURCE_CHARS:
+        raise GrammarError(f"it is longer than {MAX_SOURCE_CHARS} characters")
+    if len(_RULE.findall(text)) > MAX_RULES:
+        raise GrammarError(f"it has more than {MAX_RULES} rules and terminals")
     try:
         return LLMatcher.grammar_from_lark(gbnf_to_lark(text) if "::=" in text else text)
-    except (GbnfToLarkError, RecursionError) as error:
+    except GbnfToLarkError as error:
         raise GrammarError(str(error)) from error
+    except RecursionError as error:
+        raise GrammarError("it is nested too deeply") from error
 
 
 def _choice_source(choices: Any) -> str:

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from llguidance import LLTokenizer
 
 from api.text.grammar.errors import GrammarError
-from api.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:  # the compiler's process does without transformers, which takes seconds to import
+    from api.text.tokenizer import Tokenizer
 
 
-def build_vocabulary(tokenizer: Tokenizer) -> LLTokenizer:
+@dataclass(frozen=True, slots=True)
+class VocabularySource:
+    """What a token trie is built from: plain values, which can be sent to another process."""
+
+    definition: str | None  # the content of tokenizer.json; None: the tokenizer is of another make
+    eos_token_ids: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> VocabularySource:
+        return cls(
+            tokenizer.definition(), tuple(sorted(filter(tokenizer.token_string, tokenizer.eos_token_ids)))
+        )
+
+
+def build_vocabulary(source: VocabularySource) -> LLTokenizer:
     """Returns the token trie, in which every end-of-sequence token of the model ends a grammar.
 
     0.2 s for 50,000 tokens, in which no other Python thread runs. Raises GrammarError for tokenizers
     that cannot be read byte by byte.
     """
-    definition = tokenizer.definition()
-    if definition is None:
+    if source.definition is None:
         raise GrammarError("this model's tokenizer does not tell its tokens' bytes")
-    eos_token_ids = sorted(filter(tokenizer.token_string, tokenizer.eos_token_ids))
     try:
-        return LLTokenizer(definition, eos_token=eos_token_ids or None)
+        return LLTokenizer(source.definition, eos_token=list(source.eos_token_ids) or None)
     except ValueError as error:
         raise GrammarError(f"this model's tokenizer cannot follow a grammar: {error}") from error
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from api.text.grammar.compiler import CompiledGrammar, GrammarCompiler
+from api.text.grammar.compiler import GrammarCompiler
+from api.text.grammar.prototype import CompiledGrammar
+from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer
 from api.types import Structure
 from benchmarks.json_schemas import Sampler, accepts
@@ -20,7 +22,7 @@ def tokenizer(load_kind: Callable[[str], Tokenizer]) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def compiler(tokenizer: Tokenizer) -> GrammarCompiler:
-    return GrammarCompiler(tokenizer)
+    return GrammarCompiler(VocabularySource.of(tokenizer))
 
 
 @pytest.fixture(scope="session")

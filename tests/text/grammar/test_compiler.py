@@ -10,8 +10,10 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from api.engine.model_loader.locate import locate_model
 from api.errors import InvalidRequestError
-from api.text.grammar.compiler import CompiledGrammar, GrammarCompiler
+from api.text.grammar.compiler import GrammarCompiler
+from api.text.grammar.prototype import CompiledGrammar
 from api.text.grammar.sources import MAX_CHOICES
+from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import Structure
 from benchmarks.json_schemas import Sampler
@@ -94,7 +96,9 @@ def test_a_key_has_one_spelling(compile_schema: CompileSchema, takes: Takes) -> 
 def test_answers_end_with_any_end_of_sequence_token(load_kind: Callable[[str], Tokenizer]) -> None:
     backend = load_kind("byte_level")._backend
     tokenizer = Tokenizer(backend, eos_token_ids=[backend.encode("!", add_special_tokens=False)[0]])
-    matcher = GrammarCompiler(tokenizer).compile(Structure("choice", ("a",))).new_matcher()
+    matcher = (
+        GrammarCompiler(VocabularySource.of(tokenizer)).compile(Structure("choice", ("a",))).new_matcher()
+    )
     assert matcher.consume_token(tokenizer.encode("a")[0])
     mask = matcher.compute_bitmask()
     allowed = {token for token in range(tokenizer.vocab_size) if mask[token // 8] >> token % 8 & 1}
@@ -234,7 +238,7 @@ ABSURD: dict[str, Any] = {
 @pytest.mark.parametrize("schema", ABSURD.values(), ids=ABSURD)
 def test_absurd_schemas_cost_little(tokenizer: Tokenizer, schema: Any) -> None:
     """Each is compiled or refused, within seconds, and what was compiled keeps within its limits."""
-    compiler = GrammarCompiler(tokenizer)
+    compiler = GrammarCompiler(VocabularySource.of(tokenizer))
     started = time.monotonic()
     try:
         matcher = compiler.compile(Structure("json_schema", schema)).new_matcher()
@@ -248,7 +252,7 @@ def test_absurd_schemas_cost_little(tokenizer: Tokenizer, schema: Any) -> None:
 
 
 def test_what_was_compiled_is_kept(tokenizer: Tokenizer) -> None:
-    compiler = GrammarCompiler(tokenizer, max_cached=2)
+    compiler = GrammarCompiler(VocabularySource.of(tokenizer), max_cached=2)
     first = compiler.compile(Structure("json_schema", {"type": "integer", "title": "A"}))
     assert compiler.compile(Structure("json_schema", {"title": "B", "type": "integer"})) is first
     compiler.compile(Structure("choice", ("a",)))
@@ -271,7 +275,7 @@ def test_every_kind_of_tokenizer_works_or_says_that_it_cannot(
 ) -> None:
     tokenizer = load_kind(kind)
     try:
-        grammar = GrammarCompiler(tokenizer).compile(Structure("regex", "[a-z]+"))
+        grammar = GrammarCompiler(VocabularySource.of(tokenizer)).compile(Structure("regex", "[a-z]+"))
     except InvalidRequestError as error:
         assert "tokenizer" in error.message
         assert kind not in {"byte_level", "sentencepiece", "sentencepiece_keeping_space"}
@@ -284,7 +288,7 @@ def test_every_kind_of_tokenizer_works_or_says_that_it_cannot(
 def test_the_default_model_s_tokenizer_follows_a_schema() -> None:
     tokenizer = load_tokenizer(locate_model(None, print).folder)
     schema = next(schema for name, schema, *_ in SCHEMAS if name == "person")
-    grammar = GrammarCompiler(tokenizer).compile(Structure("json_schema", schema))
+    grammar = GrammarCompiler(VocabularySource.of(tokenizer)).compile(Structure("json_schema", schema))
     sampler, num_ended = Sampler(tokenizer), 0
     for _ in range(20):
         text, is_ended = sampler.draw(grammar.new_matcher())
@@ -298,4 +302,4 @@ def test_a_tokenizer_of_another_make_is_refused(
 ) -> None:
     monkeypatch.setattr(Tokenizer, "definition", lambda self: None)
     with pytest.raises(InvalidRequestError, match="this model's tokenizer"):
-        GrammarCompiler(tokenizer).compile(Structure("json_object"))
+        GrammarCompiler(VocabularySource.of(tokenizer)).compile(Structure("json_object"))

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from api.errors import InvalidRequestError
-from api.text.grammar.compiler import CompiledGrammar, GrammarCompiler
+from api.text.grammar.compiler import GrammarCompiler
+from api.text.grammar.prototype import CompiledGrammar
 from api.text.grammar.tool_grammar import MAX_PARALLEL_CALLS
 from api.types import Structure, ToolUse
 from benchmarks.json_schemas import Sampler
@@ -178,11 +179,6 @@ def test_either_form_that_cannot_be_enforced_is_named(compiler: GrammarCompiler)
     with pytest.raises(InvalidRequestError) as caught:
         compiler.compile_calls_or(Structure("json_schema", {"not": {"type": "null"}}), tool_use, TEXT)
     assert caught.value.param == "response_format.json_schema.schema"
-
-
-def test_without_a_strict_function_the_model_is_free(compiler: GrammarCompiler) -> None:
-    assert compiler.compile_tool_calls(ToolUse(TOOLS, NAMES, "none"), TEXT) is None
-    assert compiler.compile_tool_calls(ToolUse(TOOLS, ("now", "tag"), "auto"), TEXT) is None
 
 
 @pytest.mark.parametrize(
