@@ -25,6 +25,7 @@ from api.text.grammar.object_keywords import (
     translate_names,
 )
 from api.text.grammar.references import References
+from api.text.grammar.unique_items import distinct_values, spell_out
 from api.text.grammar.value_keywords import (
     MultipleOf,
     read_count,
@@ -157,7 +158,27 @@ class _Rewriter:
         for keyword in ("minItems", "maxItems"):
             if (count := read_count(node, keyword, path)) is not None:
                 found[keyword] = count
-        return found
+        return self._without_duplicates(found, node, path)
+
+    def _without_duplicates(self, found: dict[str, Any], node: dict[str, Any], path: str) -> dict[str, Any]:
+        if not node.get("uniqueItems") or found.get("maxItems", 2) <= 1:
+            return found
+        values = None if "prefixItems" in found else distinct_values(self._target(node.get("items"), path))
+        if values is None:
+            raise SchemaError("keyword 'uniqueItems' is not supported", path)
+        others = [each for each in read_types(node, path).get("type", ()) if each != "array"]
+        options = spell_out(found, values, path)
+        if not options and not others:
+            raise SchemaError("no array fits 'uniqueItems' within these bounds", path)
+        return {"anyOf": [*options, {"type": others}] if others else options}
+
+    def _target(self, node: Any, path: str) -> Any:
+        """What a schema that is a plain reference refers to."""
+        for _ in range(MAX_DEPTH):
+            if not isinstance(node, dict) or "$ref" not in node:
+                return node
+            node = self._references.resolve(node["$ref"], node, path)
+        return None
 
     def _object(self, node: dict[str, Any], path: str, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -238,9 +259,6 @@ def _refuse(node: dict[str, Any], path: str) -> None:
             raise SchemaError(f"keyword '{keyword}' is not supported", path)
     if "if" in node and ("then" in node or "else" in node):
         raise SchemaError("keyword 'if' is not supported", path)
-    max_items = read_count(node, "maxItems", path)
-    if node.get("uniqueItems") and (max_items is None or max_items > 1):
-        raise SchemaError("keyword 'uniqueItems' is not supported", path)
 
 
 def _is_harmless(keyword: str, node: dict[str, Any]) -> bool:

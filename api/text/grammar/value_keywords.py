@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.text.grammar import formats, patterns
+from api.text.grammar.decimals import decimal_pattern
 from api.text.grammar.errors import GrammarError, SchemaError
 
 # Beyond it a double, which is what JSON numbers are read into, no longer tells integers apart.
@@ -127,6 +128,8 @@ def read_pattern(pattern: Any, path: str) -> str:
     """Returns the expression in llguidance's dialect."""
     if not isinstance(pattern, str):
         raise SchemaError("'pattern' must be a string", path)
+    if (decimal := decimal_pattern(pattern)) is not None:
+        return decimal
     try:
         return patterns.translate(pattern)
     except GrammarError as error:

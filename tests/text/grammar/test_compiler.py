@@ -237,18 +237,18 @@ ABSURD: dict[str, Any] = {
 
 @pytest.mark.parametrize("schema", ABSURD.values(), ids=ABSURD)
 def test_absurd_schemas_cost_little(tokenizer: Tokenizer, schema: Any) -> None:
-    """Each is compiled or refused, within seconds, and what was compiled keeps within its limits."""
+    """Each is compiled or refused, within seconds of work, and what was compiled keeps within its limits."""
     compiler = GrammarCompiler(VocabularySource.of(tokenizer))
-    started = time.monotonic()
+    started = time.process_time()
     try:
         matcher = compiler.compile(Structure("json_schema", schema)).new_matcher()
     except InvalidRequestError:
         matcher = None
-    assert time.monotonic() - started < MAX_COMPILE_SECONDS
+    assert time.process_time() - started < MAX_COMPILE_SECONDS
     if matcher is not None:
-        started = time.monotonic()
+        started = time.process_time()
         matcher.compute_bitmask()
-        assert time.monotonic() - started < 0.5
+        assert time.process_time() - started < 0.5
 
 
 def test_what_was_compiled_is_kept(tokenizer: Tokenizer) -> None:
