@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.__main__ import KV_MEMORY, soak_tiny
+from tests.soak.abuse import ABUSES
 
 
 @pytest.mark.model
@@ -15,4 +16,4 @@ def test_a_storm_in_two_megabytes_gets_right_answers_and_leaves_nothing(tmp_path
     assert report.stats["batch"]["preemptions"]
     assert report.stats["prefix_cache"]["evicted_blocks"]
     assert report.stats["prefix_cache"]["hit_tokens"]
-    assert set(report.outcomes) == {"answered", "left", "refused"}
+    assert {"answered", "left", "refused"} <= set(report.outcomes) <= {"answered", "left", "refused", *ABUSES}

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from tests.fakes.program import Program
-from tests.live.client import Api, CheckFailedError
+from tests.live.client import Api, CheckFailedError, expect
 from tests.soak.run import Report, soak
 from tests.soak.tiny_folder import make_tiny_folder
 
@@ -29,10 +29,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kv-memory", default=KV_MEMORY)
     parser.add_argument("--architecture", default="llama", help="of the tiny model: llama, gemma3, lfm2, ...")
     parser.add_argument("--server-args", default="", help="further options of the server, in one string")
+    parser.add_argument(
+        "--max-gap", type=float, default=2.0, help="longest wait of a normal stream, in seconds (%(default)s)"
+    )
     parser.add_argument("--url", help="a running server")
     options = parser.parse_args(argv)
     try:
-        print_report(_run(options))
+        report = _run(options)
+        print_report(report)
+        gap_seconds = report.longest_gap_seconds
+        expect(gap_seconds <= options.max_gap, f"a normal stream stood still for {gap_seconds:.1f} s")
     except* CheckFailedError as failures:
         print("FAILED:", *(str(error) for error in failures.exceptions), sep="\n  ")
         raise SystemExit(1) from None
@@ -76,6 +82,7 @@ def print_report(report: Report) -> None:
     cache, device = report.stats["prefix_cache"], report.stats["device_memory"]
     num_preemptions = report.stats["batch"]["preemptions"]
     print(f"{outcomes}; {num_preemptions} preemptions, {cache['evicted_blocks']} evictions")
+    print(f"longest wait of a normal stream: {report.longest_gap_seconds:.2f} s")
     print(f"prefix cache: {cache['hit_rate']:.0%} of the prompt tokens")
     print(f"bytes that nobody accounts for: {device['unaccounted_bytes']}")
     if report.resident_bytes:

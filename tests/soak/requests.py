@@ -20,6 +20,12 @@ KINDS = {  # weights
     "leave-stream": 15,
     "oversized": 4,
     "invalid": 8,
+    "big body": 1,
+    "bomb": 2,
+    "slow client": 3,
+    "pipelined and gone": 3,
+    "half-closed": 3,
+    "tokenize flood": 1,
 }
 INVALID: tuple[Json, ...] = (
     {"temperature": "hot"},

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.live.client import Api, Json, Stream, content, expect, expect_error, leave, take_event, until_idle
+from tests.soak.abuse import ABUSES, abuse
 from tests.soak.requests import INVALID, KINDS, Known
+from tests.soak.watcher import Watcher
 
 NUM_CLIENTS = 40
 FREE_TIMEOUT_SECONDS = 60.0
@@ -30,6 +32,7 @@ class Report:
     outcomes: Counter[str] = field(default_factory=Counter)
     resident_bytes: list[int] = field(default_factory=list)
     stats: Json = field(default_factory=dict)
+    longest_gap_seconds: float = 0.0  # between two events of a normal stream
 
 
 async def soak(api: Api, num_requests: int, seed: int, server_pid: int | None) -> Report:
@@ -46,9 +49,15 @@ async def soak(api: Api, num_requests: int, seed: int, server_pid: int | None) -
             if server_pid and number % max(1, num_requests // 20) == 0:
                 report.resident_bytes.append(_resident_bytes(server_pid))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(NUM_CLIENTS):
-            group.create_task(client())
+    watcher = Watcher(str(api.http.base_url))
+    watcher.start()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(NUM_CLIENTS):
+                group.create_task(client())
+    finally:
+        await asyncio.to_thread(watcher.stop)
+    report.longest_gap_seconds = watcher.longest_gap_seconds
     await until_idle(api, FREE_TIMEOUT_SECONDS)
     report.stats = await _last_stats(api)
     _check_left(report)
@@ -56,6 +65,9 @@ async def soak(api: Api, num_requests: int, seed: int, server_pid: int | None) -
 
 
 async def _one(api: Api, kind: str, known: Known, draw: random.Random) -> str:
+    if kind in ABUSES:
+        await abuse(api, kind, draw)
+        return kind
     body, wanted = known.draw(draw)
     match kind:
         case "leave":
