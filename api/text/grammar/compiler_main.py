@@ -26,7 +26,7 @@ from api.text.grammar.stacks import TRIED_STACK_BYTES, run_with_stack
 from api.text.grammar.vocabulary import VocabularySource
 
 _NICENESS = 10  # running answers go first
-_MAX_GROWTH_BYTES = 512 * 1024**2  # beyond what the process takes when it is ready
+_MAX_GROWTH_BYTES = 256 * 1024**2  # beyond what the process takes when it is ready
 _TIRED_GROWTH_BYTES = 128 * 1024**2  # after a job: a fresh process is better than one with so much garbage
 _WATCH_SECONDS = 0.02
 _MAX_CACHED = 8
@@ -83,8 +83,10 @@ def _create_compiler(message: bytes) -> GrammarCompiler:
 
 
 def _compile(compiler: GrammarCompiler, job: GrammarJob) -> dict[str, Any]:
+    started_seconds = time.process_time()
     try:
-        return {"source": compiler.run(job).source}
+        source = compiler.run(job).source
+        return {"source": source, "seconds": time.process_time() - started_seconds}
     except InvalidRequestError as error:
         return {"message": error.message, "param": error.param, "code": error.code}
     except RecursionError:

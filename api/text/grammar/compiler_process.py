@@ -36,6 +36,7 @@ class Compiled:
     """The grammar can be compiled within the limits, from this source."""
 
     source: str
+    seconds: float  # of a processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _start(descriptor: int, max_seconds: float) -> subprocess.Popen[bytes]:
 
 def _read(answer: dict[str, Any]) -> Verdict:
     if "source" in answer:
-        return Compiled(answer["source"])
+        return Compiled(answer["source"], answer["seconds"])
     if "message" in answer:
         return InvalidRequestError(answer["message"], param=answer["param"], code=answer["code"])
     return ServerSideError(f"The server failed to compile this request's grammar: {answer['failure']}")

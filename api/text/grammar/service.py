@@ -33,10 +33,20 @@ log = structlog.get_logger(__name__)
 MAX_HANDS = 6
 MAX_COMPILE_SECONDS = 20.0
 MAX_KEPT = 64
+# A grammar's memory goes about with the time that it takes: up to 15 MB a second.
+MAX_KEPT_SECONDS = 30.0
 _MAX_IDLE_SECONDS = 60.0  # then a hand ends, the last one excepted
 _NICENESS = 10
 
 Outcome = CompiledGrammar | ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    outcome: Outcome
+    seconds: float = 0.0  # that compiling it takes
+
+
 Deliver = Callable[[Outcome], None]
 
 
@@ -76,7 +86,7 @@ class GrammarService:
         self._max_compile_seconds = max_compile_seconds
         self._changed = threading.Condition()
         # All below is guarded by the condition's lock.
-        self._kept: OrderedDict[bytes, Outcome] = OrderedDict()
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._tasks: dict[bytes, _Task] = {}  # that wait or are being compiled
         self._waiting: list[_Task] = []
         self._running: Counter[str] = Counter()  # tasks by client
@@ -122,7 +132,7 @@ class GrammarService:
         with self._changed:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
+                return self._kept[key].outcome
             task = self._tasks.get(key)
             if task is None:
                 task = self._tasks[key] = _Task(key, job, client_id, next(self._numbers))
@@ -179,38 +189,47 @@ class GrammarService:
         _lower_priority()
         while (task := self._take(process)) is not None:
             try:
-                outcome = self._compile(task, process)
+                done = self._compile(task, process)
             except BaseException as error:  # the loop's own edge: a panic in native code is no Exception
                 log.error("compiling a grammar failed", exc_info=error)
-                outcome = ServerSideError("The server failed to compile this request's grammar.")
-            self._finish(task, outcome)
+                done = _Kept(ServerSideError("The server failed to compile this request's grammar."))
+            self._finish(task, done)
         process.close()
 
-    def _compile(self, task: _Task, process: CompilerProcess) -> Outcome | None:
+    def _compile(self, task: _Task, process: CompilerProcess) -> _Kept | None:
+        """None where nobody waits for it any more."""
         verdict = process.compile(task.job, lambda: task.is_wanted)
         if isinstance(verdict, Abandoned):
             return None
         if not isinstance(verdict, Compiled):
-            return verdict
+            return _Kept(verdict)
         assert isinstance(self._vocabulary, LLTokenizer)
-        return build_grammar(self._vocabulary, verdict.source)
+        return _Kept(build_grammar(self._vocabulary, verdict.source), verdict.seconds)
 
-    def _finish(self, task: _Task, outcome: Outcome | None) -> None:
+    def _finish(self, task: _Task, done: _Kept | None) -> None:
         with self._changed:
             self._running[task.client_id] -= 1
             self._running += Counter()  # forgets the clients with none
-            if outcome is None and task.is_wanted:  # somebody came just when it was given up
+            if done is None and task.is_wanted:  # somebody came just when it was given up
                 self._waiting.append(task)
             else:
                 del self._tasks[task.key]
-            if isinstance(outcome, CompiledGrammar | InvalidRequestError):
-                self._kept[task.key] = outcome
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
+            if done is not None:
+                self._keep(task.key, done)
             self._changed.notify_all()
-        if outcome is not None:
+        if done is not None:
             for waiter in task.waiters:
-                waiter.deliver(outcome)
+                waiter.deliver(done.outcome)
+
+    def _keep(self, key: bytes, done: _Kept) -> None:
+        if isinstance(
+            done.outcome, CompiledGrammar | InvalidRequestError
+        ):  # else: it may go better next time
+            self._kept[key] = done
+        while len(self._kept) > MAX_KEPT or (
+            len(self._kept) > 1 and sum(each.seconds for each in self._kept.values()) > MAX_KEPT_SECONDS
+        ):
+            self._kept.popitem(last=False)
 
 
 def _lower_priority() -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from llguidance import LLMatcher
 
 from api.errors import InvalidRequestError
-from api.text.grammar.compiler_process import Abandoned, CompilerProcess, Verdict
+from api.text.grammar.compiler_process import Abandoned, Compiled, CompilerProcess, Verdict
 from api.text.grammar.job import GrammarJob, Markers
 from api.text.grammar.prototype import CompiledGrammar
-from api.text.grammar.service import MAX_KEPT, GrammarService, Outcome
+from api.text.grammar.service import MAX_KEPT, MAX_KEPT_SECONDS, GrammarService, Outcome
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer
 from api.types import Structure
@@ -170,6 +171,18 @@ def test_few_are_kept(service: GrammarService) -> None:
         Asker().ask(service, job_of(f"word {index}")).wait()
     assert len(service._kept) == MAX_KEPT
     assert not service._tasks and not service._waiting and not service._running
+
+
+def test_few_large_ones_are_kept(service: GrammarService, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = MAX_KEPT_SECONDS / 4
+    monkeypatch.setattr(
+        CompilerProcess, "compile", lambda *_: Compiled(LLMatcher.grammar_from_regex("a"), seconds)
+    )
+    for index in range(10):
+        Asker().ask(service, job_of(f"large {index}")).wait()
+    assert len(service._kept) == 4
+    Asker().ask(service, job_of("large 9"))
+    assert len(service._kept) == 4  # it was kept
 
 
 @pytest.mark.parametrize(
