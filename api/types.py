@@ -218,13 +218,14 @@ class BlockLoad:
 class StepPlan:
     """What one forward pass computes. Numbers and ids only, so it can be logged and replayed.
 
-    Applied in the order of the fields: forget what was released, drop blocks, save blocks, set the number
-    of slots of each class, load blocks, move, then run the spans (single-token spans first).
+    Applied in the order of the fields: forget what was released, drop blocks, save blocks, close holes, set
+    the number of slots of each class, load blocks, move, then run the spans (single-token spans first).
     """
 
     released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
     dropped_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
     saves: tuple[BlockSave, ...] = ()
+    compactions: tuple[SlotMove, ...] = ()  # within a class, from its last slots to free ones before them
     num_slots: tuple[tuple[int, int], ...] = ()  # (class capacity, slots its arrays must have)
     loads: tuple[BlockLoad, ...] = ()
     moves: tuple[SlotMove, ...] = ()  # a source may be a load's slot

@@ -45,12 +45,16 @@ class LayerKV:
         return [part for array in both for part in array.parts]
 
     def resize(self, capacity: int, num_slots: int) -> None:
-        """Makes the class hold ``num_slots``; the slots that stay keep their contents."""
+        """Makes the class hold ``num_slots``; the slots that stay keep their contents.
+
+        Computed at once, the keys before the values: an array and its successor exist together only here.
+        """
         for arrays in (self.keys, self.values):
-            if capacity in arrays:
-                arrays[capacity] = arrays[capacity].with_slots(num_slots)
             if num_slots == 0:
                 arrays.pop(capacity, None)
+            elif capacity in arrays:
+                arrays[capacity] = arrays[capacity].with_slots(num_slots)
+                mx.eval(arrays[capacity].parts)
 
     def ensure(self, capacity: int, num_slots: int, keys: mx.array, values: mx.array) -> None:
         """Creates the class's arrays in the shape and type of rows ``[rows, kv_heads, n, head_dim]``."""
