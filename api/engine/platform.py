@@ -37,6 +37,8 @@ class Platform:
     noise: Callable[[Sequence[Span], int], mx.array]  # exponential, for rows and a vocabulary's size
     model_functions: Mapping[str, Callable[..., Any]]  # given to the models in place of mlx-lm's own
     buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
+    attention_bytes: int  # scores and their like, of one layer at a time
+    process_bytes: int  # kept free for Python and for what the allocator cannot use again
     release_memory: Callable[[], None]  # gives back what is kept for reuse, when there is no work
 
 
@@ -56,6 +58,8 @@ def detect_platform() -> Platform:
                 "rope_utils.initialize_rope": RopeFactory(),
             },
             buffer_cache_bytes=256 * 1024**2,
+            attention_bytes=64 * 1024**2,
+            process_bytes=256 * 1024**2,
             release_memory=give_back_freed_memory,
         )
     return Platform(
@@ -68,6 +72,8 @@ def detect_platform() -> Platform:
         noise=device_noise,
         model_functions={},
         buffer_cache_bytes=1024**3,
+        attention_bytes=768 * 1024**2,
+        process_bytes=256 * 1024**2,
         release_memory=mx.clear_cache,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import mlx.core as mx
 
@@ -10,6 +10,8 @@ from api.engine.forward.block_store import BlockStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.slot_array import KVFormat, Parts
 from api.types import BlockLoad, SlotMove, StepPlan
+
+_ANY_LONG_CAPACITY = 1 << 32  # beyond every window
 
 
 class KVStore:
@@ -57,6 +59,20 @@ class KVStore:
     def block_bytes(self) -> int:
         """Bytes of all kept blocks."""
         return self.blocks.nbytes
+
+    def largest_share(self) -> float:
+        """Of one layer in the bytes of a slot, whatever its class; call while every layer has been written."""
+
+        def share(capacity: int) -> float:
+            sizes = [layer.ring(capacity) * layer.bytes_per_token() for layer in self.layers]
+            return max(sizes) / sum(sizes) if sum(sizes) else 0.0
+
+        return max(share(1), share(_ANY_LONG_CAPACITY))
+
+    def array_bytes(self) -> Callable[[int], int]:
+        """``capacity -> bytes`` of one slot in the largest array; call while every layer has been written."""
+        rates = [(layer.ring, layer.largest_part_bytes()) for layer in self.layers]
+        return lambda capacity: max((ring(capacity) * rate for ring, rate in rates), default=0)
 
     def _move(self, moves: Sequence[SlotMove]) -> None:
         """Copies sequences, one layer after another: so the copies take little beside the slots.

@@ -39,6 +39,11 @@ class LayerKV:
         samples = [next(iter(arrays.values())) for arrays in (self.keys, self.values) if arrays]
         return sum(array.nbytes // (array.num_slots * array.ring) for array in samples)
 
+    def largest_part_bytes(self) -> int:
+        """Bytes of one position of one slot in the largest of the arrays; 0 before the first write."""
+        arrays = [array for held in (self.keys, self.values) for array in held.values()]
+        return max((p.nbytes // (a.num_slots * a.ring) for a in arrays for p in a.parts), default=0)
+
     def arrays(self) -> list[mx.array]:
         """All that must be evaluated with a step."""
         both = [*self.keys.values(), *self.values.values()]
