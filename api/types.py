@@ -136,6 +136,7 @@ class GenerationRequest:
     priority: int = 0  # lower goes first
     client_id: str = ""  # whose fair share of the server this counts against
     cache_salt: str = ""  # prompts share what is cached only with prompts of the same salt
+    uses_prefix_cache: bool = True  # False: nothing is looked up for it, and nothing is kept of it
 
     @property
     def num_sequences(self) -> int:

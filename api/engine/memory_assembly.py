@@ -52,7 +52,7 @@ def build_memory(
         loaded.context_length, _FEWEST_CHAT_TOKENS
     ):
         raise StartupError(
-            f"too little memory: what steps leave for keys and values holds {slots.max_sequence_tokens} tokens; "
+            f"too little memory: what steps leave for chats holds {slots.max_sequence_tokens} tokens; "
             "use a smaller model, a lower --max-step-tokens, or name a --kv-memory that is enough for you"
         )
     return SequenceMemory(slots, build_prefix_cache(config, memory, chosen, report), can_copy=chosen.can_copy)

@@ -40,8 +40,9 @@ def require_step(free_bytes: int | None, needs: Needs) -> None:
     """Raises StartupError where not even a step without keys and values fits beside the weights."""
     if free_bytes is not None and free_bytes <= needs.fixed_bytes:
         raise StartupError(
-            f"too little memory: a step takes up to {gigabytes(needs.fixed_bytes)}, but {gigabytes(free_bytes)} "
-            "are free beside the weights; use a smaller or a quantised model, or a lower --max-step-tokens"
+            f"too little memory: a step takes up to {gigabytes(needs.fixed_bytes)}, but "
+            f"{gigabytes(free_bytes)} are free beside the weights; use a smaller or a quantised model, "
+            "or a lower --max-step-tokens"
         )
 
 
@@ -62,8 +63,8 @@ def kv_budget(
     if asked_bytes <= fitting_bytes:
         return asked_bytes
     line = (
-        f"--kv-memory asks for {gigabytes(asked_bytes)}, but {gigabytes(free_bytes or 0)} are free beside the "
-        f"weights, of which steps take up to {gigabytes(needs.fixed_bytes)}; "
+        f"--kv-memory asks for {gigabytes(asked_bytes)}, but {gigabytes(free_bytes or 0)} are free beside "
+        f"the weights, of which steps take up to {gigabytes(needs.fixed_bytes)}; "
         f"at most {gigabytes(fitting_bytes)} fit"
     )
     if num_workers == 1:

@@ -17,6 +17,7 @@ from api.types import Span
 # OpenBLAS shares a product's rows among its threads in pieces of four, two for each thread in turn. On two
 # threads, 28 rows of the default model take 1.7 times as long as 32, and 8 rows 1.2 times as long as 16.
 _CPU_ROW_MULTIPLE = 16
+_CPU_BUFFER_CACHE_BYTES = 256 * 1024**2
 
 
 def exp_nonpositive(x: mx.array) -> mx.array:
@@ -57,9 +58,9 @@ def detect_platform() -> Platform:
                 "activations.swiglu": cpu_functions.swiglu,
                 "rope_utils.initialize_rope": RopeFactory(),
             },
-            buffer_cache_bytes=256 * 1024**2,
+            buffer_cache_bytes=_CPU_BUFFER_CACHE_BYTES,
             attention_bytes=64 * 1024**2,
-            process_bytes=256 * 1024**2,
+            process_bytes=_CPU_BUFFER_CACHE_BYTES + 128 * 1024**2,  # the one is not given up for the other
             release_memory=give_back_freed_memory,
         )
     return Platform(

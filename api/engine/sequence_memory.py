@@ -29,6 +29,7 @@ class SequenceMemory:
         self.can_copy = can_copy
         self._changes = SlotChanges()
         self._owners: dict[Slot, Sequence] = {}
+        self._newcomers: list[Sequence] = []  # of the plan under way: what they found is not copied yet
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
         """Whether a running sequence is just reading what this one begins with."""
@@ -51,6 +52,8 @@ class SequenceMemory:
             self._changes.loads.append(BlockLoad(tuple(block.block_id for block in hit), sequence.slot))
         num_hit_tokens = sum(len(block.token_ids) for block in hit)
         self.prefixes.begin(sequence, hit)
+        if not sequence.was_admitted:
+            self._newcomers.append(sequence)
         self._begin(sequence, num_hit_tokens, num_hit_tokens)
         return True
 
@@ -148,12 +151,18 @@ class SequenceMemory:
                 self._changes.saves += self.prefixes.keep(sequence, is_leaving=True)
             self._changes.forget(slot)
             self._vacate(slot)
+        if sequence in self._newcomers:  # it goes before its first plan was made: the hit was none
+            self._newcomers.remove(sequence)
+            sequence.was_admitted, sequence.num_cached_tokens = False, 0
         self.prefixes.end(sequence)
 
     def take_changes(self) -> SlotChanges:
         """For the plan that is made now."""
         changes, self._changes = self._changes, SlotChanges()
         self.slots.planned()
+        for sequence in self._newcomers:
+            self.prefixes.count(sequence)
+        self._newcomers.clear()
         return changes
 
     def clear(self) -> None:

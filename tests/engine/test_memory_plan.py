@@ -57,6 +57,6 @@ def test_without_room_for_a_step_nothing_is_tried() -> None:
     require_step(None, NEEDS)
     require_step(3 * GIB + 1, NEEDS)
     with pytest.raises(
-        StartupError, match="too little memory: a step takes up to 3.2 GB, but 3.2 GB are free"
+        StartupError, match=r"too little memory: a step takes up to 3.2 GB, but 3.2 GB are free"
     ):
         require_step(3 * GIB, NEEDS)

@@ -75,3 +75,44 @@ def test_a_slot_that_a_move_reads_from_is_counted_until_then() -> None:
     assert isinstance(move, SlotMove) and move.source == Slot(8, 0)
     assert dict(loop.plans[-1].num_slots)[8] == 1
     loop.finish()
+
+
+def test_who_stays_out_of_the_cache_computes_again_after_a_preemption_and_copies_between_choices() -> None:
+    loop = create_loop(budget_tokens=100, context_length=60, cached_tokens=30)
+    shared = list(range(16))
+    for number, choice_index in ((1, 0), (2, 0), (2, 1), (3, 0)):
+        loop.add(
+            create_sequence(
+                10 * number + choice_index,
+                max_tokens=14,
+                prompt=[*shared, number],
+                uses_prefix_cache=False,
+                request_number=number,
+                choice_index=choice_index,
+            )
+        )
+    loop.finish()
+    assert loop.scheduler.stats().num_preemptions
+    assert any(move.num_tokens == 16 for plan in loop.plans for move in plan.moves)  # between the choices
+    assert not any(plan.saves or plan.loads for plan in loop.plans)
+    assert all(result.num_cached_tokens == 0 for result in loop.results.values())
+
+
+def test_a_hit_counts_once_a_plan_is_made_of_it() -> None:
+    """One that is preempted while the plan is made that admits it has had none."""
+    loop = create_loop(budget_tokens=200, cached_tokens=60)
+    loop.add(create_sequence(1, prompt=list(range(17)), max_tokens=1))
+    loop.run()
+    sequence = create_sequence(2, prompt=[*range(16), 30], max_tokens=1)
+    assert loop.memory.enter(sequence)
+    loop.memory.leave(sequence, is_kept=False)
+    sequence.restart()
+    loop.memory.take_changes()
+    stats = loop.scheduler.stats().prefix_cache
+    assert (stats.num_asked_tokens, stats.num_hit_tokens) == (17, 0)
+    assert (sequence.was_admitted, sequence.num_cached_tokens) == (False, 0)
+    loop.memory.prefixes.take_dropped()
+    loop.add(sequence)
+    loop.finish()
+    assert loop.scheduler.stats().prefix_cache.num_hit_tokens == 16
+    assert loop.results["r2"].num_cached_tokens == 16

@@ -61,7 +61,7 @@ class KVStore:
         return self.blocks.nbytes
 
     def largest_share(self) -> float:
-        """Of one layer in the bytes of a slot, whatever its class; call while every layer has been written."""
+        """Of one layer in the bytes of a slot, whatever its class; call while every layer is written."""
 
         def share(capacity: int) -> float:
             sizes = [layer.ring(capacity) * layer.bytes_per_token() for layer in self.layers]

@@ -1,4 +1,4 @@
-"""How much main memory the system leaves to this process: what is free, containers' limits, its own limits."""
+"""How much main memory the system leaves to this process: what is free, a container's limit, its own."""
 
 from __future__ import annotations
 

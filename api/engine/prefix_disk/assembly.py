@@ -20,6 +20,7 @@ from api.engine.prefix_disk.folder import (
     folder_fingerprint,
     open_folder,
     open_model_folder,
+    open_secret,
 )
 from api.engine.prefix_disk.index import DiskIndex
 from api.engine.prefix_disk.reader import BlockReader
@@ -62,7 +63,7 @@ def open_prefix_disk(
     root = open_folder(config.prefix_cache_dir)
     folder = open_model_folder(root, name, model_name, sizes.num_tokens)
     index = _open_index(root, config.prefix_cache_disk_bytes)
-    keys = HashedBlockKeys(name)
+    keys = HashedBlockKeys(name, open_secret(root))
     cache.name_blocks(keys)
     max_blocks = cache.limit_bytes // max(1, sizes.kv_bytes)
     reader = BlockReader(folder, keys, layouts, sizes.num_tokens, max_blocks)
