@@ -115,7 +115,7 @@ def _supervise(config: ServerConfig, sock: socket.socket) -> int:
         from api.serving.memory import require_room  # imports mlx, which this process needs for no more
 
         files = locate_model(config.engine.model, log.info)  # fetched here once, not by each worker
-        require_room(files, config.workers, config.engine.cpu_weights)
+        require_room(files, config.workers, config.engine.cpu_weights, config.engine.kv_memory_bytes)
     watched = Path(__file__).resolve().parent if config.reload else None
     return Supervisor(functools.partial(run_worker, config), sock, config.workers, watched).run()
 

@@ -291,6 +291,8 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
 def _check_prefix_cache(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.prefix_cache_memory is not None and args.prefix_cache == "off":
         parser.error("--prefix-cache-memory needs --prefix-cache on")
+    if None not in (args.prefix_cache_memory, args.kv_memory) and args.prefix_cache_memory > args.kv_memory:
+        parser.error("--prefix-cache-memory is more than --kv-memory, of which it is a part")
     if args.prefix_cache_disk is not None and args.prefix_cache_dir is None:
         parser.error("--prefix-cache-disk needs --prefix-cache-dir")
     if args.prefix_cache_dir is not None and args.prefix_cache == "off":

@@ -5,31 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from api.config import EngineConfig, ServerConfig
-from api.engine.block_cache import BlockCache
-from api.engine.block_sizes import BlockSizes
-from api.engine.device_memory import DeviceMemory
+from api.engine.device_memory import DeviceMemory, give_back_memory
 from api.engine.forward.choose import ChosenForward, choose_forward
-from api.engine.kv_memory import KVMemory
-from api.engine.kv_slots import SlotPool
+from api.engine.memory_assembly import build_memory, estimate_needs
+from api.engine.memory_plan import require_step
 from api.engine.model_loader.load import LoadedModel, load_model
 from api.engine.model_loader.locate import locate_model
-from api.engine.model_loader.memory import free_bytes, gigabytes
+from api.engine.model_loader.memory import free_bytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
-from api.engine.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
 from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
-from api.engine.sequence_memory import SequenceMemory
 from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import VerificationCosts
-from api.errors import StartupError
 from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
 from api.stats import DeviceBytes
@@ -39,12 +35,7 @@ from api.text.tokenizer import load_tokenizer
 
 Report = Callable[[str], None]
 
-# What stays free for activations, the buffer cache and everybody else on the machine.
-_MARGIN_SHARE = 0.15
-_SMALLEST_MARGIN_BYTES = 1024**3
 _FALLBACK_VOCAB_SIZE = 256
-_BLOCK_TOKENS = 32  # of the prefix cache
-_FEWEST_STATE_BLOCKS, _MOST_STATE_BLOCKS = 8, 32  # between two states that are kept of a sequence
 _SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
 
 
@@ -81,28 +72,27 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         eos_token_ids=loaded.eos_token_ids,
         trust_remote_code=config.engine.trust_remote_code,
     )
-    budget = _step_budget(config.engine, platform)
+    budget, vocab_size = _step_budget(config.engine, platform), _vocab_size(loaded)
+    needs = partial(estimate_needs, config.engine, loaded, platform, budget.max_step_tokens, vocab_size)
+    require_step(free_bytes(), needs())
     chosen = choose_forward(
         loaded.model,
         platform,
-        _vocab_size(loaded),
+        vocab_size,
         budget.max_step_tokens,
         config.engine.forward,
         report,
         config.engine.kv_bits,
     )
-    free_bytes = _free_budget_bytes(config.workers, loaded.weight_bytes)
-    memory = KVMemory(config.engine.kv_memory_bytes or free_bytes)
-    slots = _slot_pool(memory, loaded, chosen, report)
-    prefixes = build_prefix_cache(config.engine, memory, chosen, report)
+    give_back_memory(platform)
+    memory = build_memory(config.engine, loaded, chosen, needs(chosen), config.workers, report)
     fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits)
     disk, forward = open_prefix_disk(
-        config.engine, prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
+        config.engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
     )
-    sequence_memory = SequenceMemory(slots, prefixes, can_copy=chosen.can_copy)
     return LoadedEngine(
         scheduler=Scheduler(
-            sequence_memory,
+            memory,
             budget,
             config.engine.max_batch_size,
             speculation=_speculation(config.engine, chosen, budget, platform, report),
@@ -111,7 +101,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         prompt_reader=PromptReader(
             tokenizer,
             context_length=loaded.context_length,
-            memory_tokens=slots.max_sequence_tokens,
+            memory_tokens=memory.slots.max_sequence_tokens,
             default_max_tokens=config.default_max_tokens,
         ),
         grammars=GrammarService(VocabularySource.of(tokenizer)),
@@ -141,50 +131,6 @@ def _speculation(
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
     return PromptLookupSpeculation(VerificationCosts(budget, platform.row_multiple))
-
-
-def _slot_pool(memory: KVMemory, loaded: LoadedModel, chosen: ChosenForward, report: Report) -> SlotPool:
-    try:
-        slots = SlotPool(memory, context_length=loaded.context_length, slot_bytes=chosen.slot_bytes)
-    except ValueError as error:
-        raise StartupError(f"too little memory for the KV of even one token: {error}") from error
-    state = f" and {chosen.state_bytes:,} a chat" if chosen.state_bytes else ""
-    report(
-        f"KV memory: up to {gigabytes(memory.budget_bytes)}, "
-        f"{chosen.slot_bytes(1) - chosen.state_bytes:,} bytes a token{state}; "
-        f"context {loaded.context_length:,} tokens"
-    )
-    return slots
-
-
-def build_prefix_cache(
-    config: EngineConfig, memory: KVMemory, chosen: ChosenForward, report: Report
-) -> PrefixCache:
-    """The cache that the forward and ``config`` allow; its blocks come out of ``memory``."""
-    if config.prefix_cache == "off" or not chosen.has_slots:
-        report("Prefix cache: off" if config.prefix_cache == "off" else "Prefix cache: off for this forward")
-        return NoPrefixCache()
-    limit_bytes = min(config.prefix_cache_bytes or memory.budget_bytes // 2, memory.budget_bytes)
-    report(f"Prefix cache: up to {gigabytes(limit_bytes)} of it, in blocks of {_BLOCK_TOKENS} tokens")
-    return BlockCache(memory, _block_sizes(chosen), limit_bytes)
-
-
-def _block_sizes(chosen: ChosenForward) -> BlockSizes:
-    """A state is kept about as often as the tokens between take the same bytes."""
-    token_bytes = chosen.slot_bytes(1) - chosen.state_bytes
-    num_blocks = chosen.state_bytes // max(1, token_bytes * _BLOCK_TOKENS)
-    stride_tokens = _BLOCK_TOKENS * min(max(num_blocks, _FEWEST_STATE_BLOCKS), _MOST_STATE_BLOCKS)
-    return BlockSizes(_BLOCK_TOKENS, token_bytes * _BLOCK_TOKENS, chosen.state_bytes, stride_tokens)
-
-
-def _free_budget_bytes(num_workers: int, weight_bytes: int) -> int:
-    """This process's share of what is free, less the weights that its siblings may still have to load.
-
-    At least half of its plain share: a worker that is started again finds its siblings loaded.
-    """
-    free = free_bytes() or 0
-    usable = max(0, free - max(_SMALLEST_MARGIN_BYTES, int(free * _MARGIN_SHARE)))
-    return max(usable - (num_workers - 1) * weight_bytes, usable // 2) // num_workers
 
 
 def _vocab_size(loaded: LoadedModel) -> int:

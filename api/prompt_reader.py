@@ -168,6 +168,7 @@ class PromptReader:
             priority=request.priority,
             client_id=request.client_id,
             cache_salt=request.cache_salt,
+            uses_prefix_cache=request.uses_prefix_cache,
         )
 
     def _sampling(

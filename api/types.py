@@ -136,6 +136,7 @@ class GenerationRequest:
     priority: int = 0  # lower goes first
     client_id: str = ""  # whose fair share of the server this counts against
     cache_salt: str = ""  # prompts share what is cached only with prompts of the same salt
+    uses_prefix_cache: bool = True  # False: nothing is looked up for it, and nothing is kept of it
 
     @property
     def num_sequences(self) -> int:
@@ -218,13 +219,14 @@ class BlockLoad:
 class StepPlan:
     """What one forward pass computes. Numbers and ids only, so it can be logged and replayed.
 
-    Applied in the order of the fields: forget what was released, drop blocks, save blocks, set the number
-    of slots of each class, load blocks, move, then run the spans (single-token spans first).
+    Applied in the order of the fields: forget what was released, drop blocks, save blocks, close holes, set
+    the number of slots of each class, load blocks, move, then run the spans (single-token spans first).
     """
 
     released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
     dropped_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
     saves: tuple[BlockSave, ...] = ()
+    compactions: tuple[SlotMove, ...] = ()  # within a class, from its last slots to free ones before them
     num_slots: tuple[tuple[int, int], ...] = ()  # (class capacity, slots its arrays must have)
     loads: tuple[BlockLoad, ...] = ()
     moves: tuple[SlotMove, ...] = ()  # a source may be a load's slot

@@ -14,9 +14,11 @@ import mlx_lm.models.llama
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
+from structlog.testing import capture_logs
 
 from api import engine_assembly
 from api.config import EngineConfig, ServerConfig
+from api.engine import memory_assembly
 from api.engine.sequence import Sequence
 from api.engine.speculation import NoSpeculation
 from api.engine_assembly import LoadedEngine, load_engine
@@ -133,16 +135,53 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line_before_the_load(folde
     assert lines == []
 
 
-@pytest.mark.parametrize(
-    ("num_workers", "weight_gib", "wanted_gib"),
-    [(1, 4, 17.0), (2, 4, 6.5), (2, 100, 4.25)],  # of 20 GiB free; at least half of the plain share
-)
-def test_workers_leave_room_for_each_others_weights(
-    monkeypatch: pytest.MonkeyPatch, num_workers: int, weight_gib: int, wanted_gib: float
+def test_more_memory_than_there_is_is_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_assembly, "free_bytes", lambda: 10**9)
+    with pytest.raises(StartupError, match=r"--kv-memory asks for 1.0 GB, but 1.0 GB are free"):
+        load_engine(config_for(folder, kv_memory_bytes=10**9), lambda line: None)
+
+
+def test_without_room_for_a_step_the_self_check_is_not_tried(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_assembly, "free_bytes", lambda: 20 * 2**30)
-    budget_bytes = engine_assembly._free_budget_bytes(num_workers, weight_gib * 2**30)
-    assert budget_bytes == pytest.approx(wanted_gib * 2**30, rel=1e-6)
+    monkeypatch.setattr(engine_assembly, "free_bytes", lambda: 10**7)
+    monkeypatch.setattr(engine_assembly, "choose_forward", None)
+    with pytest.raises(StartupError, match="too little memory: a step takes up to"):
+        load_engine(config_for(folder, kv_memory_bytes=10**6), lambda line: None)
+
+
+def test_limits_that_hold_not_one_block_are_refused(folder: Path, tmp_path: Path) -> None:
+    settings = config_for(folder, kv_memory_bytes=10**7, prefix_cache_bytes=1000)
+    with pytest.raises(StartupError, match="--prefix-cache-memory: 1,000 bytes hold not one block"):
+        load_engine(settings, lambda line: None)
+    settings = config_for(
+        folder, kv_memory_bytes=10**7, prefix_cache_dir=str(tmp_path), prefix_cache_disk_bytes=1000
+    )
+    with pytest.raises(StartupError, match="--prefix-cache-disk: 1,000 bytes hold not one block"):
+        load_engine(settings, lambda line: None)
+
+
+def test_a_cache_larger_than_all_memory_for_chats_is_said(folder: Path) -> None:
+    settings = config_for(folder, kv_memory_bytes=10**7, prefix_cache_bytes=10**8)
+    with capture_logs() as lines:
+        engine = load_engine(settings, lambda line: None)
+    assert ["--prefix-cache-memory is more" in line["event"] for line in lines] == [True]
+    assert engine.scheduler.stats().prefix_cache.limit_bytes == 10**7
+
+
+def test_an_array_that_the_device_refuses_is_never_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots of a class are one array in each layer: here it holds two of the largest ones."""
+    monkeypatch.setattr(memory_assembly, "max_array_bytes", lambda: 2 * 300 * 2 * 16 * 4)
+    engine = load_engine(config_for(folder, kv_memory_bytes=10**8), lambda line: None)
+    loop = loop_over(engine)
+    for number in range(1, 7):
+        loop.add(create_sequence(number, num_prompt_tokens=200 + number, max_tokens=90))
+    loop.run()
+    loop.check_idle()
+    assert all(len(result.token_ids) == 90 for result in loop.results.values())
+    assert max(count for plan in loop.plans for capacity, count in plan.num_slots if capacity == 300) == 2
 
 
 # --- the default model -------------------------------------------------------------------------

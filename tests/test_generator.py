@@ -93,6 +93,18 @@ def test_interleaved_answers_are_mlx_lm_own(name: str) -> None:
     assert any(plan.moves for plan in loop.plans)
 
 
+# Three leave before the fourth, which then lies behind free slots; later ones take their places.
+LEAVING = ((3, 2, 0), (5, 3, 0), (4, 2, 0), (3, 40, 0), (30, 3, 12), (3, 25, 12), (4, 20, 12))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt_oss", "deepseek_v3"])
+@pytest.mark.parametrize("budget_tokens", [100, 2048])
+def test_slots_that_are_moved_together_change_nothing(name: str, budget_tokens: int) -> None:
+    loop = create_mlx_loop(choose(name)[0], platform(), Sizes(budget_tokens=budget_tokens))
+    check_answers(name, run_interleaved(loop, LEAVING), LEAVING)
+    assert any(plan.compactions for plan in loop.plans)
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_the_gpu_path_gives_the_same(name: str) -> None:
     """MLX's own kernels instead of ours."""

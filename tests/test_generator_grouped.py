@@ -56,6 +56,20 @@ def test_many_sequences_in_much_and_little_memory(name: str, budget_states: int)
 
 
 @pytest.mark.parametrize("name", GROUPED)
+def test_a_state_goes_along_when_slots_are_moved_together(name: str) -> None:
+    loop = create_mlx_loop(choose(name)[0], platform(), Sizes(context_length=80))
+    prompts = [draw_tokens(3, seed=i) for i in range(4)]
+    lengths = [2, 3, 2, 20]
+    for number, (prompt, max_tokens) in enumerate(zip(prompts, lengths, strict=True)):
+        loop.add(create_sequence(number, max_tokens=max_tokens, prompt=prompt))
+    loop.run()
+    assert any(plan.compactions for plan in loop.plans)
+    loop.check_idle()
+    for number, (prompt, max_tokens) in enumerate(zip(prompts, lengths, strict=True)):
+        check_answer(name, prompt, loop.results[f"r{number}"].token_ids, max_tokens)
+
+
+@pytest.mark.parametrize("name", GROUPED)
 def test_a_conversation_goes_on_from_a_kept_state(name: str) -> None:
     loop = create_mlx_loop(choose(name)[0], platform(), CACHED)
     history = draw_tokens(21, seed=0)

@@ -60,6 +60,8 @@ class BlockCache:
     # --- a sequence comes ------------------------------------------------------------------------
 
     def lookup(self, sequence: Sequence) -> Items[Block]:
+        if not sequence.uses_prefix_cache:
+            return ()
         hit = list(takewhile(lambda block: block.is_kept, self._prefix(sequence)))
         while hit and not hit[-1].has_state:
             hit.pop()
@@ -71,6 +73,8 @@ class BlockCache:
         self._release_pins(blocks)
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
+        if not sequence.uses_prefix_cache:
+            return False
         awaited = self._awaited.pop(sequence.sequence_id, None)
         if awaited is None or not awaited.is_read_by(active_ids):
             awaited = self._read_by_others(sequence, active_ids)
@@ -79,15 +83,19 @@ class BlockCache:
         return awaited is not None
 
     def begin(self, sequence: Sequence, hit: Items[Block]) -> None:
+        if not sequence.uses_prefix_cache:
+            return
         path = _Path(list(hit), num_kept=len(hit))
         self._awaited.pop(sequence.sequence_id, None)
         self._paths[sequence.sequence_id] = path
         self._tree.touch(hit)
         for _ in range(len(hit), sequence.num_prompt_tokens // self.sizes.num_tokens):
             self._extend(path, sequence)
-        if not sequence.was_admitted:
+
+    def count(self, sequence: Sequence) -> None:
+        if sequence.uses_prefix_cache:
             self._num_asked_tokens += sequence.num_prompt_tokens
-            self._num_hit_tokens += len(hit) * self.sizes.num_tokens
+            self._num_hit_tokens += sequence.num_cached_tokens
 
     def _prefix(self, sequence: Sequence) -> list[Block]:
         """What exists of its prefix. Its last token is always computed: its logits are needed."""
@@ -106,7 +114,7 @@ class BlockCache:
 
     def next_stop(self, sequence: Sequence) -> int | None:
         """State can be kept where a chunk ends: at each stride, and at the prompt's last whole block."""
-        if not self.sizes.state_bytes:
+        if not (self.sizes.state_bytes and sequence.uses_prefix_cache):
             return None
         stride = self.sizes.state_stride_tokens
         at_stride = (sequence.num_computed // stride + 1) * stride

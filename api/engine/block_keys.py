@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,20 +62,22 @@ class NoBlockKeys:
 
 
 class HashedBlockKeys:
-    """SHA-256 over the parent's key and the tokens; the root's is over the fingerprint and the salt.
+    """SHA-256 over the parent's key and the tokens; the root's is over the fingerprint and the salt, keyed.
 
-    A key is the digest, a dash and the beginning of the parent's digest: who sees the names alone knows
-    which block builds on which. The batch thread changes what is kept; any thread makes keys and asks ``in``.
+    Who does not know the secret cannot tell by the names whether somebody's prompt begins with a guess. A key
+    is the digest, a dash and the beginning of the parent's digest: the names alone say which block builds on
+    which. The batch thread changes what is kept; any thread makes keys and asks ``in``.
     """
 
-    def __init__(self, fingerprint: str) -> None:
+    def __init__(self, fingerprint: str, secret: bytes = b"") -> None:
         """``fingerprint``: same weights, arithmetic and form of the blocks, same value."""
         self._fingerprint = fingerprint
+        self._secret = secret
         self._kept: dict[str, Block] = {}
 
     def root(self, salt: str) -> str:
         seed = repr((self._fingerprint, salt)).encode()
-        return f"{_NO_PARENT}{hashlib.sha256(seed).hexdigest()}"
+        return f"{_NO_PARENT}{hmac.new(self._secret, seed, hashlib.sha256).hexdigest()}"
 
     def child(self, parent_key: str, token_ids: Sequence[int]) -> str:
         content = parent_key.encode() + np.asarray(token_ids, dtype="<u4").tobytes()

@@ -6,7 +6,15 @@ import gc
 
 import mlx.core as mx
 
+from api.engine.platform import Platform
 from api.stats import DeviceBytes
+
+
+def give_back_memory(platform: Platform) -> None:
+    """So that what is free can be told: what is in cycles or kept for reuse goes."""
+    gc.collect()
+    mx.clear_cache()
+    platform.release_memory()
 
 
 class DeviceMemory:

@@ -17,6 +17,7 @@ from api.types import Span
 # OpenBLAS shares a product's rows among its threads in pieces of four, two for each thread in turn. On two
 # threads, 28 rows of the default model take 1.7 times as long as 32, and 8 rows 1.2 times as long as 16.
 _CPU_ROW_MULTIPLE = 16
+_CPU_BUFFER_CACHE_BYTES = 256 * 1024**2
 
 
 def exp_nonpositive(x: mx.array) -> mx.array:
@@ -37,6 +38,8 @@ class Platform:
     noise: Callable[[Sequence[Span], int], mx.array]  # exponential, for rows and a vocabulary's size
     model_functions: Mapping[str, Callable[..., Any]]  # given to the models in place of mlx-lm's own
     buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
+    attention_bytes: int  # scores and their like, of one layer at a time
+    process_bytes: int  # kept free for Python and for what the allocator cannot use again
     release_memory: Callable[[], None]  # gives back what is kept for reuse, when there is no work
 
 
@@ -55,7 +58,9 @@ def detect_platform() -> Platform:
                 "activations.swiglu": cpu_functions.swiglu,
                 "rope_utils.initialize_rope": RopeFactory(),
             },
-            buffer_cache_bytes=256 * 1024**2,
+            buffer_cache_bytes=_CPU_BUFFER_CACHE_BYTES,
+            attention_bytes=64 * 1024**2,
+            process_bytes=_CPU_BUFFER_CACHE_BYTES + 128 * 1024**2,  # the one is not given up for the other
             release_memory=give_back_freed_memory,
         )
     return Platform(
@@ -68,6 +73,8 @@ def detect_platform() -> Platform:
         noise=device_noise,
         model_functions={},
         buffer_cache_bytes=1024**3,
+        attention_bytes=768 * 1024**2,
+        process_bytes=256 * 1024**2,
         release_memory=mx.clear_cache,
     )
 

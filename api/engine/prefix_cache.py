@@ -13,7 +13,10 @@ from api.types import BlockSave
 
 
 class PrefixCache(Protocol):
-    """What becomes of the tokens that sequences have computed. Batch thread only."""
+    """What becomes of the tokens that sequences have computed. Batch thread only.
+
+    A sequence that does not use it is never found anything for, awaits nobody, and leaves nothing.
+    """
 
     def lookup(self, sequence: Sequence) -> Items[Block]:
         """The longest kept prefix that leaves a token to compute; pinned for the plan under way."""
@@ -26,6 +29,9 @@ class PrefixCache(Protocol):
 
     def begin(self, sequence: Sequence, hit: Items[Block]) -> None:
         """``sequence`` runs, starting behind ``hit``."""
+
+    def count(self, sequence: Sequence) -> None:
+        """It was admitted for the first time, with the hit that it says; a plan is made of it."""
 
     def next_stop(self, sequence: Sequence) -> int | None:
         """The position where its next chunk has to end, at most; None: anywhere."""
@@ -60,6 +66,8 @@ class NoPrefixCache:
         return False
 
     def begin(self, sequence: Sequence, hit: Items[Block]) -> None: ...
+
+    def count(self, sequence: Sequence) -> None: ...
 
     def next_stop(self, sequence: Sequence) -> int | None:
         return None

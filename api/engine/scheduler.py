@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterable
 from api.engine.queue_order import QueueOrder
 from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
+from api.engine.siblings import find_sibling
 from api.engine.spans import make_spans
 from api.engine.speculation import NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
@@ -88,10 +89,10 @@ class Scheduler:
         """Plans the next step and counts its tokens as computed. May be empty: then it only reads back."""
         self._memory.keep(self._running.values())
         self._admit()
+        if not self._waiting:
+            self._memory.tidy()
         chosen = self._choose()
         spans = make_spans(chosen)
-        if not self._running and not self._waiting:
-            self._memory.slots.shrink()
         plan = self._make_plan(spans)
         self._has_newest_in_flight = bool(spans)
         if spans:
@@ -105,6 +106,7 @@ class Scheduler:
             released=released,
             dropped_blocks=self._memory.prefixes.take_dropped(),
             saves=tuple(changes.saves),
+            compactions=tuple(changes.compactions),
             num_slots=self._memory.slots.num_slots,
             moves=tuple(changes.moves),
             loads=tuple(changes.loads),
@@ -167,7 +169,9 @@ class Scheduler:
         for sequence in self._order.sorted(self._waiting, self._budget.seconds_per_row):
             if len(self._running) >= self._max_batch_size:
                 return
-            sibling = self._sibling(sequence)
+            sibling = None
+            if self._memory.can_copy:
+                sibling = find_sibling(sequence, self._running.values(), self._budget.max_step_tokens)
             if self._is_about_to_be_read(sequence, sibling, active_ids):
                 continue
             if not self._memory.enter(sequence, sibling):
@@ -184,19 +188,14 @@ class Scheduler:
             return sibling.num_computed < sequence.num_prompt_tokens - 1
         return not sequence.is_suspect and self._memory.is_awaited(sequence, active_ids)
 
-    def _sibling(self, sequence: Sequence) -> Sequence | None:
-        """A running choice of the same prompt whose KV of it is whole, or will be."""
-        if not self._memory.can_copy or sequence.is_suspect or sequence.num_prompt_tokens < 2:
-            return None
-        siblings = [s for s in self._running.values() if s.is_sibling(sequence) and not s.is_suspect]
-        # A layer with a window keeps a step's tokens beyond it: what was written since must be no more.
-        lag = self._budget.max_step_tokens
-        siblings = [s for s in siblings if s.num_computed - s.num_prompt_tokens <= lag]
-        return max(siblings, key=lambda s: s.num_computed, default=None)
-
     def _make_room(self, sequence: Sequence) -> bool:
-        """Moves a sequence up where its slot is full; preempts others, or it, while bytes are short."""
+        """Moves a sequence up where its slot is full; preempts others, or it, while bytes are short.
+
+        Nobody has to go for the sake of one step: where slots become free behind this one, it waits.
+        """
         while not self._memory.grow(sequence):
+            if self._memory.frees_more:
+                return False
             victim = self._order.preemption_victim(self._running.values())
             self._num_preemptions += 1
             self._preempt(victim)

@@ -31,6 +31,7 @@ class Sequence:
     priority: int = 0  # lower goes first
     client_id: str = ""
     cache_salt: str = ""
+    uses_prefix_cache: bool = True
 
     num_computed: int = 0  # tokens whose KV is written, or will be by the steps dispatched so far
     num_read: int = 0  # the most that was ever computed: less than that is computed again, after a restart

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
 
 from api.engine.kv_slots import SlotPool
 from api.engine.prefix_cache import PrefixCache
 from api.engine.sequence import Sequence
-from api.types import BlockLoad, BlockSave, SlotMove
+from api.engine.slot_changes import SlotChanges
+from api.types import BlockLoad, Slot, SlotMove
 
 # A slot is first taken for the prompt and this much of the answer; longer answers move up.
 _FIRST_ANSWER_TOKENS = 128
 # A sequence that moves up takes this many times what it has, where its answer may become so long.
 _GROWTH = 2
-
-
-@dataclass(slots=True)
-class _Changes:
-    """What the next plan does to slots and blocks before its rows run."""
-
-    saves: list[BlockSave] = field(default_factory=list)
-    moves: list[SlotMove] = field(default_factory=list)
-    loads: list[BlockLoad] = field(default_factory=list)
+# With nobody waiting, holes are closed where this part of the slots' bytes is in use, at most: each time the
+# slots shrink by more than what is copied.
+_SPARSE_SHARE = 0.25
 
 
 class SequenceMemory:
@@ -33,7 +27,9 @@ class SequenceMemory:
         self.slots = slots
         self.prefixes = prefixes
         self.can_copy = can_copy
-        self._changes = _Changes()
+        self._changes = SlotChanges()
+        self._owners: dict[Slot, Sequence] = {}
+        self._newcomers: list[Sequence] = []  # of the plan under way: what they found is not copied yet
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
         """Whether a running sequence is just reading what this one begins with."""
@@ -41,34 +37,31 @@ class SequenceMemory:
 
     def enter(self, sequence: Sequence, sibling: Sequence | None = None) -> bool:
         """Takes a slot and fills in what is known of the prefix. False where bytes are short."""
-        if sibling is not None and not self._is_to_be_filled(sibling):
+        # If the sibling is preempted before its slot is filled by the plan under way, that stays empty.
+        if sibling is not None and not self._changes.fills(sibling.slot):
             return self._enter_as_copy(sequence, sibling)
         hit = self.prefixes.lookup(sequence)
-        sequence.slot = self.slots.allocate(self._first_tokens(sequence))
-        if sequence.slot is None and hit:  # there may be room for the slot where the blocks were
+        is_placed = self._place(sequence, self._first_tokens(sequence))
+        if not is_placed and hit:  # there may be room for the slot where the blocks were
             self.prefixes.unpin(hit)
-            sequence.slot = self.slots.allocate(self._first_tokens(sequence))
-            hit = self.prefixes.lookup(sequence) if sequence.slot else ()
+            is_placed = self._place(sequence, self._first_tokens(sequence))
+            hit = self.prefixes.lookup(sequence) if is_placed else ()
         if sequence.slot is None:
             return False
         if hit:
             self._changes.loads.append(BlockLoad(tuple(block.block_id for block in hit), sequence.slot))
         num_hit_tokens = sum(len(block.token_ids) for block in hit)
         self.prefixes.begin(sequence, hit)
+        if not sequence.was_admitted:
+            self._newcomers.append(sequence)
         self._begin(sequence, num_hit_tokens, num_hit_tokens)
         return True
 
-    def _is_to_be_filled(self, sequence: Sequence) -> bool:
-        """By the plan under way: if the sequence is preempted before that is out, its slot stays empty."""
-        filled = [load.slot for load in self._changes.loads] + [move.target for move in self._changes.moves]
-        return sequence.slot in filled
-
     def _enter_as_copy(self, sequence: Sequence, sibling: Sequence) -> bool:
         """All but the prompt's last token, whose logits the sequence needs for itself."""
-        sequence.slot = self.slots.allocate(self._first_tokens(sequence))
-        if sequence.slot is None:
+        if not self._place(sequence, self._first_tokens(sequence)):
             return False
-        assert sibling.slot is not None
+        assert sequence.slot is not None and sibling.slot is not None
         num_tokens = sequence.num_prompt_tokens - 1
         self._changes.moves.append(SlotMove(sibling.slot, sequence.slot, num_tokens))
         self._begin(sequence, num_tokens, sibling.num_cached_tokens)
@@ -94,13 +87,51 @@ class SequenceMemory:
         assert sequence.slot is not None
         if sequence.num_known <= sequence.slot.capacity:
             return True
-        target = self.slots.allocate(self._next_tokens(sequence)) or self.slots.allocate(sequence.num_known)
-        if target is None:
+        return self._place(sequence, self._next_tokens(sequence)) or self._place(sequence, sequence.num_known)
+
+    @property
+    def frees_more(self) -> bool:
+        """Whether the plan under way gives up slots that the next one may use."""
+        return self.slots.has_leaving
+
+    def _place(self, sequence: Sequence, num_tokens: int) -> bool:
+        """Gives a sequence a slot for so many tokens, to which its own tokens move. False where bytes are
+        short, even with all holes closed.
+        """
+        self._close_holes(self.slots.missing_bytes(num_tokens))
+        new = self.slots.allocate(num_tokens)
+        if new is None:
             return False
-        self._changes.moves.append(SlotMove(sequence.slot, target, sequence.num_computed))
-        self.slots.release(sequence.slot)
-        sequence.slot = target
+        old = sequence.slot
+        if old is not None:
+            self._changes.moves.append(SlotMove(old, new, sequence.num_computed))
+            self._vacate(old)
+        sequence.slot = new
+        self._owners[new] = sequence
         return True
+
+    def _vacate(self, slot: Slot) -> None:
+        del self._owners[slot]
+        self.slots.release(slot, is_read=self._changes.reads(slot))
+
+    def tidy(self) -> None:
+        """Gives up what few sequences or none leave unused. For when nobody waits for memory."""
+        if not self._owners:
+            self.slots.shrink()
+        elif self.slots.hole_bytes and self.slots.used_bytes <= _SPARSE_SHARE * self.slots.reserved_bytes:
+            self.slots.shrink()
+            self._close_holes(self.slots.hole_bytes)
+
+    def _close_holes(self, missing_bytes: int) -> None:
+        """Moves sequences together where that gives so many bytes, what blocks could give included."""
+        if not 0 < missing_bytes <= self.slots.hole_bytes + self.prefixes.stats().used_bytes:
+            return
+        for old, new in self.slots.close_holes(missing_bytes):
+            sequence = self._owners[new] = self._owners.pop(old)
+            sequence.slot = new
+            # What is being verified counts as computed as soon as it comes true.
+            num_written = min(sequence.num_computed + len(sequence.proposals), old.capacity)
+            self._changes.compact(old, new, num_written)
 
     def keep(self, sequences: Iterable[Sequence]) -> None:
         """Saves what these have computed, before the next plan changes any slot."""
@@ -118,19 +149,25 @@ class SequenceMemory:
         if slot is not None:
             if is_kept:
                 self._changes.saves += self.prefixes.keep(sequence, is_leaving=True)
-            self._changes.moves = [move for move in self._changes.moves if move.target != slot]
-            self._changes.loads = [load for load in self._changes.loads if load.slot != slot]
-            self.slots.release(slot)
+            self._changes.forget(slot)
+            self._vacate(slot)
+        if sequence in self._newcomers:  # it goes before its first plan was made: the hit was none
+            self._newcomers.remove(sequence)
+            sequence.was_admitted, sequence.num_cached_tokens = False, 0
         self.prefixes.end(sequence)
 
-    def take_changes(self) -> _Changes:
+    def take_changes(self) -> SlotChanges:
         """For the plan that is made now."""
-        changes, self._changes = self._changes, _Changes()
+        changes, self._changes = self._changes, SlotChanges()
+        self.slots.planned()
+        for sequence in self._newcomers:
+            self.prefixes.count(sequence)
+        self._newcomers.clear()
         return changes
 
     def clear(self) -> None:
         """The device's memory is lost: nothing is to be copied any more, and no block holds anything."""
-        self._changes = _Changes()
+        self._changes = SlotChanges()
         self.prefixes.clear()
 
     def _first_tokens(self, sequence: Sequence) -> int:

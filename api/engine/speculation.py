@@ -18,7 +18,7 @@ from api.engine.sampling_state import needs_state
 from api.engine.sequence import Sequence
 from api.engine.verification_costs import StepKind, VerificationCosts
 
-_MOST_PROPOSALS = 16  # of one sequence in a step
+MOST_PROPOSALS = 16  # of one sequence in a step
 _LEAST_CHANCE = 0.25  # of a sequence's first proposal
 _LEAST_ADVANTAGE = 1.1  # in expected tokens for each second, over plain decoding
 _MOST_SLOWDOWN = 1.5  # of a step in which somebody has no proposals to gain from
@@ -167,7 +167,7 @@ class PromptLookupSpeculation:
         text = self._texts.get(sequence.sequence_id)
         if text is None:
             return []
-        return text.gains(min(room_for_proposals(sequence), _MOST_PROPOSALS), bool(sequence.num_in_flight))
+        return text.gains(min(room_for_proposals(sequence), MOST_PROPOSALS), bool(sequence.num_in_flight))
 
     def _advantage(self, gains: list[tuple[float, int]], num_decoding: int) -> float:
         """Expected tokens for each second, in those of plain decoding; 0 where others would pay for it."""

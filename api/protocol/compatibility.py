@@ -75,7 +75,10 @@ CHAT = (
     _refused("moderation", "there is no moderation model"),
     _honoured("parallel_tool_calls"),
     _refused("prediction", "no speculation on given text"),
-    _no_effect("prompt_cache_key", "all requests share one cache; `cache_salt` keeps them apart"),
+    _no_effect(
+        "prompt_cache_key",
+        "requests with the same API key share what is cached; `cache_salt` keeps them apart",
+    ),
     _no_effect("prompt_cache_options", _AUTOMATIC),
     _no_effect("prompt_cache_retention", "kept as long as memory lasts; what was used last is kept longest"),
     _honoured("reasoning_effort", "given to the model's template; `none` also turns `enable_thinking` off"),
@@ -111,7 +114,7 @@ SHARED_EXTENSIONS = (
     _honoured(
         "cache_prompt", "llama.cpp's; false: nothing of the prefix cache is used, nor kept for other requests"
     ),
-    _honoured("cache_salt", "prompts share what is cached with prompts of the same salt only"),
+    _honoured("cache_salt", "prompts share what is cached with prompts of the same salt and API key only"),
     _honoured("extra_key", "another name of `cache_salt`"),
     _honoured("guided_choice", "as `structured_outputs.choice`"),
     _honoured("guided_grammar", "as `structured_outputs.grammar`"),

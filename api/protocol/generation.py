@@ -41,6 +41,7 @@ def to_request(
         arrival_seconds=time.monotonic(),
         priority=body.priority or 0,
         cache_salt=cache_salt(body),
+        uses_prefix_cache=body.cache_prompt is not False,
     )
 
 
@@ -85,8 +86,6 @@ def one_of_names(values: Mapping[str, Value | None]) -> Value | None:
 
 def cache_salt(body: GenerationFields) -> str:
     """Prompts find in the prefix cache what prompts of the same salt have left there."""
-    if body.cache_prompt is False:
-        return secrets.token_hex(16)  # a salt that no other request has: there is nothing to find
     return one_of_names({"cache_salt": body.cache_salt, "extra_key": body.extra_key}) or ""
 
 

@@ -1,4 +1,4 @@
-"""Who a request counts against, so that clients get fair shares; nobody is let in or kept out by it."""
+"""Who a request counts against, for fair shares, and whose prompts it may find; nobody is kept out by it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ def client_id_of(request: Request, secret: bytes) -> str:
     address = request.client.host if request.client is not None else ""
     identity = f"{_api_key(request)}\n{address}".encode()
     return hashlib.blake2b(identity, key=secret, digest_size=16).hexdigest()
+
+
+def cache_salt_of(request: Request, own_salt: str, *, shares: bool) -> str:
+    """Whose kept prompts a request may find: those of the same API key, and of the same ``own_salt``.
+
+    ``shares``: of any key. The same value in every process and after a restart, since kept prompts may
+    outlive the process, but not the key itself. No salt of a request's own gives that of somebody's key.
+    """
+    key = "" if shares else _api_key(request)
+    if not key:
+        return own_salt and f":{own_salt}"
+    return f"{hashlib.blake2b(key.encode(), person=b'prefix-cache', digest_size=32).hexdigest()}:{own_salt}"
 
 
 def _api_key(request: Request) -> str:

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 
 from api.events import TextEvent, Usage
 from api.routes.answers import json_answer
-from api.routes.client_identity import client_id_of
+from api.routes.client_identity import cache_salt_of, client_id_of
 from api.routes.context import HttpContext
 from api.routes.exchange import Exchange
 from api.routes.sse import EventStreamResponse, EventWriter
@@ -47,7 +47,11 @@ async def whole_answer(
 
 
 def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> Exchange:
-    owned = replace(generation, client_id=client_id_of(request, http.client_secret))
+    owned = replace(
+        generation,
+        client_id=client_id_of(request, http.client_secret),
+        cache_salt=cache_salt_of(request, generation.cache_salt, shares=http.config.share_prefix_cache),
+    )
     return Exchange(
         handler=http.handler,
         channel=http.handler.submit(owned),

@@ -7,21 +7,26 @@ from pathlib import Path
 
 from api.config import CpuWeights
 from api.engine.model_loader.locate import ModelFiles
-from api.engine.model_loader.memory import free_bytes, gigabytes, is_cpu_backend
+from api.engine.model_loader.memory import gigabytes, is_cpu_backend, shared_free_bytes
 from api.errors import StartupError
 
 _UNQUANTISED_FACTOR = 2  # 16-bit weights become float32
 _GGUF_FACTOR = 7  # 4-bit blocks with their scales become float32
 
 
-def require_room(files: ModelFiles, num_workers: int, cpu_weights: CpuWeights) -> None:
-    """Raises StartupError when ``num_workers`` copies of the weights exceed the free memory."""
+def require_room(
+    files: ModelFiles, num_workers: int, cpu_weights: CpuWeights, kv_memory_bytes: int | None = None
+) -> None:
+    """Raises StartupError when ``num_workers`` copies of the weights exceed the free memory, or these with
+    what each worker is to have for its chats.
+    """
     is_widened = is_cpu_backend() and cpu_weights == "auto"
-    needed_bytes = num_workers * weight_bytes(files, is_widened)
-    available_bytes = free_bytes()
+    needed_bytes = num_workers * (weight_bytes(files, is_widened) + (kv_memory_bytes or 0))
+    available_bytes = shared_free_bytes()
     if available_bytes is not None and needed_bytes > available_bytes:
+        kv = "" if kv_memory_bytes is None else " and --kv-memory"
         raise StartupError(
-            f"{num_workers} workers need about {gigabytes(needed_bytes)} for their weights, "
+            f"{num_workers} workers need about {gigabytes(needed_bytes)} for their weights{kv}, "
             f"but {gigabytes(available_bytes)} are free; use fewer --workers (one batches all requests)"
         )
 

@@ -93,6 +93,7 @@ def create_sequence(
     request_number: int = 0,
     choice_index: int = 0,
     cache_salt: str = "",
+    uses_prefix_cache: bool = True,
     client_id: str = "",
     priority: int = 0,
 ) -> Sequence:
@@ -110,6 +111,7 @@ def create_sequence(
         eos_token_ids=frozenset(eos_token_ids),
         arrival_seconds=arrival_seconds,
         cache_salt=cache_salt,
+        uses_prefix_cache=uses_prefix_cache,
         client_id=client_id,
         priority=priority,
     )

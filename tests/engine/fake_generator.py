@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence as Items
 
 from api.engine.sequence import Sequence
-from api.types import SampledToken, Slot, Span, StepPlan
+from api.types import SampledToken, Slot, SlotMove, Span, StepPlan
 
 EOS = 0
 VOCAB_SIZE = 40
@@ -51,24 +51,27 @@ class FakeKV:
         self.blocks: dict[int, list[int | None]] = {}
 
     def apply(self, plan: StepPlan) -> None:
-        """Drops and saves blocks, grows the classes, moves, loads, then shrinks, as a plan promises."""
+        """Drops and saves blocks, closes holes, gives slots up, grows, loads, moves, as a plan promises."""
         for block_id in plan.dropped_blocks:
             del self.blocks[block_id]
         for save in plan.saves:
             tokens = self.row(save.slot)[save.start : save.start + save.num_tokens]
             assert save.block_id not in self.blocks and None not in tokens
             self.blocks[save.block_id] = tokens
+        self._move(plan.compactions)
         for capacity, count in plan.num_slots:
             rows = self.classes.setdefault(capacity, [])
+            del rows[count:]
             rows += [[None] * capacity for _ in range(count - len(rows))]
         for load in plan.loads:
             tokens = [token for block_id in load.block_ids for token in self.blocks[block_id]]
             self.row(load.slot)[: len(tokens)] = tokens
-        read = [self.row(move.source)[: move.num_tokens] for move in plan.moves]
-        for move, tokens in zip(plan.moves, read, strict=True):
+        self._move(plan.moves)
+
+    def _move(self, moves: Items[SlotMove]) -> None:
+        read = [self.row(move.source)[: move.num_tokens] for move in moves]
+        for move, tokens in zip(moves, read, strict=True):
             self.row(move.target)[: move.num_tokens] = tokens
-        for capacity, count in plan.num_slots:
-            del self.classes[capacity][count:]
 
     def row(self, slot: Slot) -> list[int | None]:
         return self.classes[slot.capacity][slot.index]

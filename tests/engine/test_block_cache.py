@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -29,7 +30,8 @@ def begin(cache: BlockCache, sequence: Sequence) -> int:
     hit = cache.lookup(sequence)
     cache.begin(sequence, hit)
     sequence.slot, sequence.was_admitted = SLOT, True
-    sequence.num_computed = SIZE * len(hit)
+    sequence.num_computed = sequence.num_cached_tokens = SIZE * len(hit)
+    cache.count(sequence)
     return sequence.num_computed
 
 
@@ -65,6 +67,34 @@ def test_salts_do_not_share() -> None:
     run(cache, 1, list(range(9)), salt="a")
     assert run(cache, 2, list(range(9))) == 0
     assert run(cache, 3, list(range(9)), salt="a") == 8
+
+
+def test_what_apart_from_each_other_costs_is_one_reading_and_one_copy_for_each_salt() -> None:
+    cache = create_cache(num_blocks=1000)
+    shared = list(range(40))
+    hits = [run(cache, i, [*shared, i], salt=str(i % 8)) for i in range(1, 33)]
+    assert (hits.count(0), hits.count(40)) == (8, 24)
+    assert cache.stats().num_blocks == 8 * 10
+
+
+@pytest.mark.parametrize("state_bytes", [0, 100])
+def test_what_stays_out_of_the_cache_finds_leaves_and_evicts_nothing(state_bytes: int) -> None:
+    cache = create_cache(num_blocks=8, state_bytes=state_bytes)
+    run(cache, 1, list(range(9)))
+    before = cache.stats()
+    outside = create_sequence(2, prompt=list(range(40)), uses_prefix_cache=False)
+    reading, waiting = (create_sequence(i, prompt=list(range(40)), uses_prefix_cache=i == 3) for i in (3, 4))
+    begin(cache, reading)
+    assert not cache.is_awaited(waiting, {3})  # it is not to wait for what it may not have
+    cache.end(reading)
+    assert begin(cache, outside) == 0 and cache.next_stop(outside) is None
+    assert read(cache, outside, 40) == []
+    assert cache.keep(outside, is_leaving=True) == []
+    cache.end(outside)
+    cache.check()
+    after = cache.stats()
+    assert (after.num_blocks, after.num_evicted_blocks) == (before.num_blocks, 0)
+    assert after.num_asked_tokens == before.num_asked_tokens + 40
 
 
 def test_who_comes_while_a_prefix_is_read_waits_for_it() -> None:

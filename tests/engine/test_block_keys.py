@@ -35,6 +35,12 @@ def test_salts_and_fingerprints_share_nothing() -> None:
     assert len({key for keys in made for key in keys}) == 10
 
 
+def test_without_the_secret_names_cannot_be_guessed() -> None:
+    made = {HashedBlockKeys("f", secret).root("a") for secret in (b"", b"one", b"two")}
+    assert len(made) == 3
+    assert HashedBlockKeys("f", b"one").root("a") in made
+
+
 def test_a_key_names_the_block_before() -> None:
     first, second = chain([[1, 2], [3, 4]])
     assert re.fullmatch("[0-9a-f]{64}-[0-9a-f]{16}", second)

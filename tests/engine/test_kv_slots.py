@@ -99,6 +99,84 @@ def test_shrinking_keeps_what_is_used_and_all_below_it() -> None:
     assert pool.allocate(8) == Slot(8, 0)
 
 
+def test_a_slot_that_is_read_is_free_once_the_plan_is_made() -> None:
+    pool = create_slots(budget_tokens=16)
+    first, second = pool.allocate(8), pool.allocate(8)
+    assert first is not None and second is not None
+    pool.release(first, is_read=True)
+    pool.release(second, is_read=True)
+    pool.shrink()
+    assert pool.has_leaving and sizes(pool)[8] == 2 and pool.used_bytes == 0
+    assert pool.allocate(8) is None and pool.allocate(16) is None
+    pool.check()
+    pool.planned()
+    assert not pool.has_leaving
+    assert pool.allocate(16) == Slot(16, 0)
+
+
+def holed(*free: int, count: int = 6) -> SlotPool:
+    """``count`` slots of 8 tokens, all the memory there is; these are free."""
+    pool = create_slots(budget_tokens=8 * count)
+    for _ in range(count):
+        pool.allocate(8)
+    for index in free:
+        pool.release(Slot(8, index))
+    return pool
+
+
+def places(pool: SlotPool, wanted_bytes: int) -> list[tuple[int, int]]:
+    closed = [(old.index, new.index) for old, new in pool.close_holes(wanted_bytes)]
+    pool.check()
+    return closed
+
+
+def test_the_last_slots_go_to_the_first_holes_as_far_as_is_of_use() -> None:
+    pool = holed(0, 1, 2, 4)
+    assert (pool.missing_bytes(8), pool.missing_bytes(16), pool.hole_bytes) == (0, 160, 320)
+    assert places(pool, 160) == [(5, 0)]  # and the hole before it goes with it
+    assert (sizes(pool)[8], pool.hole_bytes) == (4, 160)
+    assert places(pool, 160) == [(3, 1)]
+    assert (sizes(pool)[8], pool.hole_bytes) == (2, 0)
+    assert places(pool, 10) == []
+
+
+def test_one_that_is_alone_far_behind_gives_up_all_before_it() -> None:
+    pool = holed(0, 1, 2, 3, 4)
+    assert places(pool, pool.hole_bytes) == [(5, 0)]
+    assert sizes(pool)[8] == 1
+
+
+def test_free_slots_behind_the_last_are_no_holes() -> None:
+    pool = holed(4, 5)
+    assert pool.hole_bytes == 0
+    assert pool.missing_bytes(16) == 0
+
+
+def test_nothing_is_put_where_a_plan_still_reads() -> None:
+    pool = holed()
+    pool.release(Slot(8, 1), is_read=True)
+    assert pool.hole_bytes == 0
+    assert places(pool, 80) == []
+    pool.release(Slot(8, 3))
+    pool.release(Slot(8, 5), is_read=True)  # nothing behind it can be given up yet
+    assert places(pool, 80) == []
+
+
+def test_a_class_has_no_more_slots_than_fit_an_array() -> None:
+    pool = SlotPool(
+        KVMemory(1000),
+        context_length=100,
+        slot_bytes=lambda capacity: capacity,
+        most_slots=lambda capacity: 40 // capacity,
+    )
+    assert pool.max_sequence_tokens == 40
+    slots = [pool.allocate(16) for _ in range(4)]
+    assert slots == [Slot(16, 0), Slot(16, 1), Slot(24, 0), Slot(32, 0)]
+    assert [pool.allocate(33), pool.allocate(33)] == [Slot(40, 0), None]
+    assert pool.missing_bytes(33) == 0
+    pool.check()
+
+
 def test_releasing_a_slot_twice_is_an_error() -> None:
     pool = create_slots()
     slot = pool.allocate(8)
@@ -138,6 +216,23 @@ class SlotPoolMachine(RuleBasedStateMachine):
         slot = data.draw(st.sampled_from(self.held))
         self.held.remove(slot)
         self.pool.release(slot)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def release_for_a_plan(self, data: st.DataObject) -> None:
+        slot = data.draw(st.sampled_from(self.held))
+        self.held.remove(slot)
+        self.pool.release(slot, is_read=True)
+        self.pool.check()
+        self.pool.planned()
+
+    @rule(share=st.floats(0, 1))
+    def close_holes(self, share: float) -> None:
+        wanted, before = int(share * self.pool.hole_bytes), self.pool.hole_bytes
+        for old, new in self.pool.close_holes(wanted):
+            assert new not in self.held and new.capacity == old.capacity and new.index < old.index
+            self.held[self.held.index(old)] = new
+        assert before - self.pool.hole_bytes >= wanted
 
     @rule()
     def shrink(self) -> None:

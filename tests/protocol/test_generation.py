@@ -60,9 +60,10 @@ def test_the_place_in_the_queue_and_in_the_cache(convert: Convert) -> None:
     assert (convert().priority, convert().cache_salt) == (0, "")
 
 
-def test_a_prompt_that_is_not_to_be_cached_shares_with_nobody(convert: Convert) -> None:
-    salts = {convert(cache_prompt=False, cache_salt="tenant").cache_salt for _ in range(3)}
-    assert len(salts - {"", "tenant"}) == 3
+@pytest.mark.parametrize(("value", "uses"), [(False, False), (True, True), (None, True)])
+def test_a_prompt_may_stay_out_of_the_cache(convert: Convert, value: bool | None, uses: bool) -> None:
+    request = convert(cache_prompt=value, cache_salt="tenant")
+    assert (request.uses_prefix_cache, request.cache_salt) == (uses, "tenant")
 
 
 def test_a_penalty_of_two_names(convert: Convert) -> None:

@@ -36,15 +36,25 @@ def test_of_a_gguf_only_the_file_counts(folder: Path) -> None:
 
 
 def test_workers_that_do_not_fit_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda: 3500)
+    monkeypatch.setattr(memory, "shared_free_bytes", lambda: 3500)
     files = ModelFiles(folder, ("m",))
     memory.require_room(files, 3, "keep")
     with pytest.raises(StartupError, match="4 workers need"):
         memory.require_room(files, 4, "keep")
 
 
+def test_what_each_worker_is_to_have_for_its_chats_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "shared_free_bytes", lambda: 3500)
+    files = ModelFiles(folder, ("m",))
+    memory.require_room(files, 2, "keep", kv_memory_bytes=750)
+    with pytest.raises(StartupError, match="for their weights and --kv-memory"):
+        memory.require_room(files, 2, "keep", kv_memory_bytes=751)
+
+
 def test_where_nobody_knows_the_free_memory_nothing_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda: None)
+    monkeypatch.setattr(memory, "shared_free_bytes", lambda: None)
     memory.require_room(ModelFiles(folder, ("m",)), 10**9, "keep")

@@ -12,7 +12,7 @@ from api.engine.host_arrays import HostArray
 from api.types import BlockLoad, BlockSave, Slot
 
 # Blocks are put together in pieces of so many: what a load takes beside blocks and slot stays small.
-_PIECE_BLOCKS = 16
+PIECE_BLOCKS = 16
 
 
 # A layer's index, whether it is of its values, and its place among their parts.
@@ -63,9 +63,9 @@ class BlockStore:
         for load in loads:
             slots.setdefault(load.block_ids, []).append(load.slot)
         for block_ids, targets in slots.items():
-            for first in range(0, len(block_ids), _PIECE_BLOCKS):
+            for first in range(0, len(block_ids), PIECE_BLOCKS):
                 start = self._num_tokens(block_ids[:1]) * first
-                self._load(block_ids[first : first + _PIECE_BLOCKS], start, targets, num_slots)
+                self._load(block_ids[first : first + PIECE_BLOCKS], start, targets, num_slots)
 
     def export(self, block_id: int) -> list[HostArray]:
         """A copy of a block that is settled."""

@@ -36,6 +36,7 @@ from api.types import SamplingParams, Slot, Span, StepPlan
 
 F = TypeVar("F", bound=Forward)
 T = TypeVar("T")
+Bytes = Callable[[int], int]  # of so many tokens
 
 _PROBE_TOKENS = 8
 _CACHE_STEP_TOKENS = 256  # mlx-lm's caches grow by this much
@@ -52,6 +53,8 @@ class ChosenForward:
     can_copy: bool = False
     can_rewind: bool = False  # tokens computed in vain can be computed again, with others in their place
     state_bytes: int = 0  # of ``slot_bytes``: what does not depend on the tokens
+    copy_share: float = 1.0  # of all slots' bytes: what is copied at a time when slots change
+    array_bytes: Callable[[int], int] | None = None  # tokens -> bytes of a slot in the largest array
 
 
 def choose_forward(
@@ -114,15 +117,23 @@ class _Candidates:
             raise SelfCheckError("a layer keeps recurrent state")
         flat = self._first_sound(self._flats(caches))
         self._quantize(flat)
-        slot_bytes = _probe(flat, flat.slot_bytes)
-        return ChosenForward(flat, slot_bytes, has_slots=True, can_copy=True, can_rewind=True)
+        slot_bytes, copy_share, array_bytes = _probe(flat, lambda: _sizes(flat))
+        return ChosenForward(
+            flat,
+            slot_bytes,
+            has_slots=True,
+            can_copy=True,
+            can_rewind=True,
+            copy_share=copy_share,
+            array_bytes=array_bytes,
+        )
 
     def grouped(self) -> ChosenForward:
         """Raises SelfCheckError."""
         caches = self._describe()
         grouped = self._first_sound(self._groupeds(caches))
         self._quantize(grouped)
-        slot_bytes = _probe(grouped, grouped.slot_bytes)
+        slot_bytes, copy_share, array_bytes = _probe(grouped, lambda: _sizes(grouped))
         state_bytes = _probe(grouped, grouped.state_bytes)
         return ChosenForward(
             grouped,
@@ -130,6 +141,8 @@ class _Candidates:
             has_slots=True,
             can_copy=not state_specs(caches),
             state_bytes=state_bytes,
+            copy_share=copy_share,
+            array_bytes=array_bytes,
         )
 
     def padded(self) -> ChosenForward:
@@ -214,6 +227,10 @@ def _probe(forward: Forward, measure: Callable[[], T]) -> T:
     measured = measure()
     forward.reset()
     return measured
+
+
+def _sizes(forward: FlatForward | GroupedForward) -> tuple[Bytes, float, Bytes]:
+    return forward.slot_bytes(), forward.store.largest_share(), forward.store.array_bytes()
 
 
 def _cache_bytes(model: nn.Module) -> Callable[[int], int]:

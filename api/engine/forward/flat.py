@@ -185,6 +185,10 @@ class FlatForward:
     def blocks(self) -> BlockStore:
         return self._store.blocks
 
+    @property
+    def store(self) -> KVStore:
+        return self._store
+
     def slot_bytes(self) -> Callable[[int], int]:
         """``capacity -> bytes`` of one slot over all layers; call while every layer has been written."""
         rates = [(layer.ring, layer.bytes_per_token()) for layer in self._store.layers]

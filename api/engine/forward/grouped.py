@@ -112,6 +112,10 @@ class GroupedForward:
         state_bytes = self.state_bytes()
         return lambda capacity: state_bytes + sum(ring(capacity) * rate for ring, rate in rates)
 
+    @property
+    def store(self) -> KVStore:
+        return self._store
+
     def state_bytes(self) -> int:
         """Bytes of the state of all sequences."""
         return sum(array.nbytes for array in self._states.arrays())

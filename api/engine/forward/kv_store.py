@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import mlx.core as mx
 
@@ -10,6 +10,8 @@ from api.engine.forward.block_store import BlockStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.slot_array import KVFormat, Parts
 from api.types import BlockLoad, SlotMove, StepPlan
+
+_ANY_LONG_CAPACITY = 1 << 32  # beyond every window
 
 
 class KVStore:
@@ -27,15 +29,21 @@ class KVStore:
         self.blocks.forget_form()
 
     def apply(self, plan: StepPlan) -> None:
-        """Drops and saves blocks, brings the classes to their sizes, copies sequences and blocks into slots.
+        """Drops and saves blocks, closes holes, brings the classes to their sizes, fills slots.
 
-        Classes shrink last: a move may read from a slot that is given up in the same step.
+        What is given up goes before anything grows, so the arrays never take more than before or after the
+        plan, but for a copy of one layer's. A slot that a move reads from stays until it has been read.
         """
         self.blocks.drop(plan.dropped_blocks)
         self.blocks.save(plan.saves)
-        wanted = dict(plan.num_slots)
+        if plan.compactions:
+            self._move(plan.compactions)
+        wanted, last_read = dict(plan.num_slots), _last_read(plan.moves)
         for capacity, count in wanted.items():
-            self._resize(capacity, max(count, self.num_slots.get(capacity, 0)))
+            if count < self.num_slots.get(capacity, 0):
+                self._resize(capacity, max(count, last_read.get(capacity, 0)))
+        for capacity, count in wanted.items():
+            self._resize(capacity, max(count, last_read.get(capacity, 0)))
         if plan.loads:
             self._load(plan.loads)
         if plan.moves:
@@ -52,24 +60,28 @@ class KVStore:
         """Bytes of all kept blocks."""
         return self.blocks.nbytes
 
-    def _move(self, moves: Iterable[SlotMove]) -> None:
-        """Copies sequences. A ring that wraps is as long in both classes.
+    def largest_share(self) -> float:
+        """Of one layer in the bytes of a slot, whatever its class; call while every layer is written."""
 
-        All is read and computed before the first write: a read that is pending forbids that the write
-        is done in place, and would copy the whole class.
+        def share(capacity: int) -> float:
+            sizes = [layer.ring(capacity) * layer.bytes_per_token() for layer in self.layers]
+            return max(sizes) / sum(sizes) if sum(sizes) else 0.0
+
+        return max(share(1), share(_ANY_LONG_CAPACITY))
+
+    def array_bytes(self) -> Callable[[int], int]:
+        """``capacity -> bytes`` of one slot in the largest array; call while every layer has been written."""
+        rates = [(layer.ring, layer.largest_part_bytes()) for layer in self.layers]
+        return lambda capacity: max((ring(capacity) * rate for ring, rate in rates), default=0)
+
+    def _move(self, moves: Sequence[SlotMove]) -> None:
+        """Copies sequences, one layer after another: so the copies take little beside the slots.
+
+        A ring that wraps is as long in both classes.
         """
-        read = {
-            (move.source, move.num_tokens, index): _first_tokens(layer, move)
-            for move in moves
-            for index, layer in enumerate(self.layers)
-        }
         self.settle()
-        mx.eval([pair for pair in read.values() if pair is not None])
-        for move in moves:
-            for index, layer in enumerate(self.layers):
-                pair = read[move.source, move.num_tokens, index]
-                if pair is not None:
-                    layer.write_stored(move.target, 0, self.num_slots[move.target.capacity], *pair)
+        for layer in self.layers:
+            _move_within(layer, moves, self.num_slots)
 
     def _load(self, loads: Iterable[BlockLoad]) -> None:
         """The step under way, which reads the slots, has ended before they are written."""
@@ -82,6 +94,7 @@ class KVStore:
         if self.num_slots.get(capacity, 0) == num_slots:
             return
         self.num_slots[capacity] = num_slots
+        self.settle()  # a save that still reads an array would keep it beside its successor
         for layer in self.layers:
             layer.resize(capacity, num_slots)
 
@@ -94,6 +107,27 @@ class KVStore:
             layer.keys.clear()
             layer.values.clear()
         self.blocks.clear()
+
+
+def _last_read(moves: Iterable[SlotMove]) -> dict[int, int]:
+    """Slots that each class must have for these to read from."""
+    counts: dict[int, int] = {}
+    for move in moves:
+        counts[move.source.capacity] = max(counts.get(move.source.capacity, 0), move.source.index + 1)
+    return counts
+
+
+def _move_within(layer: LayerKV, moves: Iterable[SlotMove], num_slots: Mapping[int, int]) -> None:
+    """All is read and computed before the first write: a read that is pending forbids that the write is
+    done in place, and would copy the whole class.
+    """
+    read = {(move.source, move.num_tokens): _first_tokens(layer, move) for move in moves}
+    mx.eval([pair for pair in read.values() if pair is not None])
+    for move in moves:
+        pair = read[move.source, move.num_tokens]
+        if pair is not None:
+            layer.write_stored(move.target, 0, num_slots[move.target.capacity], *pair)
+    mx.eval(layer.arrays())
 
 
 def _first_tokens(layer: LayerKV, move: SlotMove) -> tuple[Parts, Parts] | None:

@@ -39,18 +39,27 @@ class LayerKV:
         samples = [next(iter(arrays.values())) for arrays in (self.keys, self.values) if arrays]
         return sum(array.nbytes // (array.num_slots * array.ring) for array in samples)
 
+    def largest_part_bytes(self) -> int:
+        """Bytes of one position of one slot in the largest of the arrays; 0 before the first write."""
+        arrays = [array for held in (self.keys, self.values) for array in held.values()]
+        return max((p.nbytes // (a.num_slots * a.ring) for a in arrays for p in a.parts), default=0)
+
     def arrays(self) -> list[mx.array]:
         """All that must be evaluated with a step."""
         both = [*self.keys.values(), *self.values.values()]
         return [part for array in both for part in array.parts]
 
     def resize(self, capacity: int, num_slots: int) -> None:
-        """Makes the class hold ``num_slots``; the slots that stay keep their contents."""
+        """Makes the class hold ``num_slots``; the slots that stay keep their contents.
+
+        Computed at once, the keys before the values: an array and its successor exist together only here.
+        """
         for arrays in (self.keys, self.values):
-            if capacity in arrays:
-                arrays[capacity] = arrays[capacity].with_slots(num_slots)
             if num_slots == 0:
                 arrays.pop(capacity, None)
+            elif capacity in arrays:
+                arrays[capacity] = arrays[capacity].with_slots(num_slots)
+                mx.eval(arrays[capacity].parts)
 
     def ensure(self, capacity: int, num_slots: int, keys: mx.array, values: mx.array) -> None:
         """Creates the class's arrays in the shape and type of rows ``[rows, kv_heads, n, head_dim]``."""

@@ -44,7 +44,7 @@ class StateStore:
             self._save(save)
         for sequence_id in plan.released:
             self._forget(self._slots.pop(sequence_id, None))
-        for move in plan.moves:
+        for move in (*plan.compactions, *plan.moves):
             self._move(move.source, move.target)
         for load in plan.loads:
             self._forget(load.slot)

@@ -107,4 +107,5 @@ def _with_slots(array: mx.array, num_slots: int) -> mx.array:
     missing = num_slots - array.shape[0]
     if missing <= 0:
         return mx.contiguous(array[:num_slots])
-    return mx.concatenate([array, mx.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
+    zeros = mx.broadcast_to(mx.array(0, dtype=array.dtype), (missing, *array.shape[1:]))  # takes no memory
+    return mx.concatenate([array, zeros])

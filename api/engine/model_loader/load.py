@@ -20,7 +20,7 @@ from api.config import EngineConfig
 from api.engine.model_loader.cpu_weights import widen
 from api.engine.model_loader.gguf import GetModelClasses, build_model, unify_precision
 from api.engine.model_loader.locate import ModelFiles, Report
-from api.engine.model_loader.memory import free_bytes, gigabytes, is_cpu_backend
+from api.engine.model_loader.memory import free_bytes, gigabytes, is_cpu_backend, own_limit_bytes
 from api.engine.model_loader.safetensors_check import check_safetensors
 from api.errors import StartupError
 
@@ -36,8 +36,10 @@ _CONTEXT_KEYS = (
 _NESTED_KEYS = ("text_config", "llm_config", "language_config")
 _HALF_KINDS = (("bfloat16", mx.bfloat16), ("float16", mx.float16))
 _FLOAT32_BYTES = 4
-# Widening needs memory for speed only; this much of what is free stays for KV and everybody else.
-_WIDEN_SHARE = 0.6
+# Widening needs memory for speed only: this much of what is free stays for steps, KV and everybody else.
+_LEFT_BY_WIDENING_SHARE, _LEAST_LEFT_BYTES = 0.4, 768 * 1024**2
+# Beside the weights while they are read: an array on its way, the allocator's own.
+_READING_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _read(
     weight_files = [files.gguf] if files.gguf else check_safetensors(files.folder)
     num_bytes = sum(file.stat().st_size for file in weight_files)
     report(f"Reading {files.gguf.name if files.gguf else files.label} ({gigabytes(num_bytes)})")
-    _check_fits(num_bytes, files.label)
+    _check_fits(num_bytes, files.label, is_mapped=files.gguf is not None)
     if files.gguf:
         own = mlx_lm.utils.load_config(files.folder)
         return *build_model(files.gguf, own, get_model_classes), weight_files
@@ -141,15 +143,18 @@ def _pays_to_widen(model: nn.Module, config: EngineConfig) -> bool:
 
 def _fits_widened(num_bytes: int) -> bool:
     free = free_bytes()
-    return free is not None and num_bytes <= free * _WIDEN_SHARE
+    return free is not None and free - num_bytes >= max(free * _LEFT_BY_WIDENING_SHARE, _LEAST_LEFT_BYTES)
 
 
-def _check_fits(num_bytes: int, label: str) -> None:
-    free = free_bytes()
-    if free is not None and num_bytes > free:
+def _check_fits(num_bytes: int, label: str, *, is_mapped: bool) -> None:
+    """``is_mapped``: the file is in the address space beside the weights, though it takes no memory."""
+    free, limit = free_bytes(), own_limit_bytes()
+    if limit is not None and is_mapped:
+        free = min(limit - num_bytes, limit if free is None else free)
+    if free is not None and num_bytes + min(num_bytes, _READING_BYTES) > free:
         raise StartupError(
             f"too little memory for {label}: its weights take {gigabytes(num_bytes)}, "
-            f"{gigabytes(free)} are free"
+            f"{gigabytes(max(0, free))} are free"
         )
 
 

@@ -1,11 +1,10 @@
-"""How many bytes the model may take, before it is read."""
+"""How many bytes this process may take, on the device that computes."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import mlx.core as mx
+
+from api.engine.model_loader.system_memory import available_ram_bytes, process_limit_bytes
 
 
 def is_cpu_backend() -> bool:
@@ -14,14 +13,25 @@ def is_cpu_backend() -> bool:
 
 
 def free_bytes() -> int | None:
-    """Returns the memory that weights can use now, in bytes; None where nobody says."""
+    """Returns the memory that this process's arrays can use now, in bytes; None where nobody says."""
+    known = [size for size in (shared_free_bytes(), own_limit_bytes()) if size is not None]
+    return min(known, default=None)
+
+
+def shared_free_bytes() -> int | None:
+    """The same for all processes together: what several workers have to share."""
     return available_ram_bytes() if is_cpu_backend() else _device_bytes()
 
 
-def available_ram_bytes(root: Path = Path("/")) -> int | None:
-    """Returns free main memory in bytes: the system's, or what the container's limit leaves."""
-    known = [size for size in (_meminfo_bytes(root), _cgroup_bytes(root)) if size is not None]
-    return min(known) if known else _physical_bytes()
+def own_limit_bytes() -> int | None:
+    """What limits of this process alone leave to it; None where it has none, or the arrays lie elsewhere."""
+    return process_limit_bytes() if is_cpu_backend() else None
+
+
+def max_array_bytes() -> int | None:
+    """The largest array that the device can hold; None where only its memory limits that."""
+    limit = None if is_cpu_backend() else mx.device_info().get("max_buffer_length")
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def gigabytes(num_bytes: float) -> str:
@@ -39,42 +49,3 @@ def _device_bytes() -> int | None:
     if isinstance(free, int):
         return free + mx.get_cache_memory()
     return max(0, usable - mx.get_active_memory()) if isinstance(usable, int) else None
-
-
-def _meminfo_bytes(root: Path) -> int | None:
-    try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, rest = line.partition(":")
-        if name == "MemAvailable":
-            return int(rest.split()[0]) * 1024
-    return None
-
-
-def _cgroup_bytes(root: Path) -> int | None:
-    folder = root / "sys/fs/cgroup"
-    try:
-        limit = int((folder / "memory.max").read_text())
-        used = int((folder / "memory.current").read_text())
-        reclaimable = _inactive_file_bytes(folder)
-    except (OSError, ValueError):  # no limit is spelled "max"
-        return None
-    return max(0, limit - used + reclaimable)
-
-
-def _inactive_file_bytes(folder: Path) -> int:
-    """Page cache that the kernel gives back first, so it counts as free."""
-    for line in (folder / "memory.stat").read_text().splitlines():
-        name, _, value = line.partition(" ")
-        if name == "inactive_file":
-            return int(value)
-    return 0
-
-
-def _physical_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None

@@ -11,6 +11,7 @@ from api.config import EngineConfig
 from api.engine.block_cache import BlockCache
 from api.engine.block_keys import HashedBlockKeys
 from api.engine.forward.interface import Forward, KeepsBlocks
+from api.engine.host_arrays import Layout, data_bytes
 from api.engine.model_loader.memory import gigabytes
 from api.engine.prefix_cache import PrefixCache
 from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
@@ -19,6 +20,7 @@ from api.engine.prefix_disk.folder import (
     folder_fingerprint,
     open_folder,
     open_model_folder,
+    open_secret,
 )
 from api.engine.prefix_disk.index import DiskIndex
 from api.engine.prefix_disk.reader import BlockReader
@@ -56,11 +58,12 @@ def open_prefix_disk(
         return NoPrefixDisk(), forward
     keeper, sizes = forward.blocks, cache.sizes
     layouts = probe_layouts(forward, keeper, sizes.num_tokens, has_state=sizes.state_bytes > 0)
+    _check_limit(config.prefix_cache_disk_bytes, sizes.num_tokens, layouts)
     name = folder_fingerprint(fingerprint, weights_digest(model), sizes.num_tokens, layouts)
     root = open_folder(config.prefix_cache_dir)
     folder = open_model_folder(root, name, model_name, sizes.num_tokens)
     index = _open_index(root, config.prefix_cache_disk_bytes)
-    keys = HashedBlockKeys(name)
+    keys = HashedBlockKeys(name, open_secret(root))
     cache.name_blocks(keys)
     max_blocks = cache.limit_bytes // max(1, sizes.kv_bytes)
     reader = BlockReader(folder, keys, layouts, sizes.num_tokens, max_blocks)
@@ -71,6 +74,15 @@ def open_prefix_disk(
     )
     disk = PrefixDisk(cache, keeper, index, reader, writer)
     return disk, WrittenThrough(forward, keeper, writer, layouts)
+
+
+def _check_limit(limit_bytes: int | None, block_tokens: int, layouts: tuple[Layout, ...]) -> None:
+    block_bytes = max(data_bytes(layout) for layout in layouts)
+    if limit_bytes is not None and limit_bytes <= block_bytes:
+        raise StartupError(
+            f"--prefix-cache-disk: {limit_bytes:,} bytes hold not one block of {block_tokens} tokens, "
+            f"which takes {block_bytes:,} and a header"
+        )
 
 
 def _open_index(root: Path, limit_bytes: int | None) -> DiskIndex:

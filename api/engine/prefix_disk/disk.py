@@ -44,6 +44,8 @@ class PrefixDisk:
 
     def read(self, sequence: Sequence) -> PromptReading:
         """Prefetch thread."""
+        if not sequence.uses_prefix_cache:
+            return NothingToRead()
         return self._reader.begin(sequence)
 
     def adopt(self, read: BlocksRead) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from api.engine.prefix_disk.format import FORMAT_VERSION
 from api.errors import StartupError
 
 _LOCK_NAME = ".lock"
+_SECRET_NAME, _SECRET_BYTES = ".secret", 32
 _HEADER_NAME = "about.json"
 _FOLDER_DIGITS = 32
 _DEFAULT_LIMIT_BYTES = 10 * 1000**3
@@ -44,6 +46,25 @@ def exclusive(folder: Path) -> Iterator[Path]:
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield lock
+
+
+def open_secret(root: Path) -> bytes:
+    """What the names of all blocks under ``root`` are made with; for nobody else to read.
+
+    Raises StartupError where it cannot be read or written.
+    """
+    path = root / _SECRET_NAME
+    try:
+        with exclusive(root):
+            secret = path.read_bytes() if path.exists() else b""
+            if len(secret) != _SECRET_BYTES:
+                path.unlink(missing_ok=True)
+                secret = secrets.token_bytes(_SECRET_BYTES)
+                with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(secret)
+    except OSError as error:
+        raise StartupError(f"cannot use {path} ({error.strerror or error})") from error
+    return secret
 
 
 def default_limit_bytes(folder: Path, used_bytes: int) -> int:

@@ -84,6 +84,60 @@ def test_a_slot_that_is_given_up_in_the_same_step_can_still_be_moved_from(store:
     assert store.num_slots == {8: 0, 16: 1}
 
 
+def test_holes_are_closed_before_anything_else_is_done_with_the_slots(store: KVStore) -> None:
+    store.apply(
+        StepPlan(
+            saves=(BlockSave(1, Slot(8, 0), 0, 4),),  # of one that has just left
+            compactions=(SlotMove(Slot(8, 2), Slot(8, 0), 7),),
+            num_slots=((8, 2), (16, 1)),
+            moves=(SlotMove(Slot(8, 0), Slot(16, 0), 7),),
+        )
+    )
+    store.settle()
+    assert store.num_slots == {8: 2, 16: 1}
+    for layer in (0, 1):
+        assert content(store, Slot(8, 0), layer)[:7] == expected(range(7), 3)
+        assert content(store, Slot(8, 1), layer)[:6] == expected(range(6), 2)
+        assert content(store, Slot(16, 0), layer)[:7] == expected(range(7), 3)
+    store.apply(StepPlan(num_slots=((8, 2), (16, 1)), loads=(BlockLoad((1,), Slot(8, 1)),)))
+    assert content(store, Slot(8, 1))[:4] == expected(range(4), 1)
+
+
+@pytest.mark.parametrize("kind", ["grow", "shrink", "move", "compact", "exchange"])
+def test_slots_that_change_never_take_more_than_a_layer_beside_the_budget(kind: str) -> None:
+    """What is given up goes before what comes, and each layer is done before the next."""
+    num_layers = 8
+    plans = {
+        "grow": StepPlan(num_slots=((512, 5), (1024, 0))),
+        "shrink": StepPlan(num_slots=((512, 3), (1024, 0))),
+        "move": StepPlan(
+            num_slots=((512, 4), (1024, 2)), moves=(SlotMove(Slot(512, 3), Slot(1024, 1), 512),)
+        ),
+        "compact": StepPlan(
+            num_slots=((512, 4), (1024, 0)), compactions=(SlotMove(Slot(512, 3), Slot(512, 0), 512),)
+        ),
+        "exchange": StepPlan(num_slots=((512, 0), (1024, 2)), loads=(BlockLoad((1,), Slot(1024, 0)),)),
+    }
+    limit = mx.set_cache_limit(0)
+    store = KVStore([None] * num_layers)
+    store.apply(StepPlan(num_slots=((512, 4), (1024, 0))))
+    for index in range(4):
+        write(store, Slot(512, index), range(512), mark=index)
+    store.apply(StepPlan(num_slots=((512, 4), (1024, 0)), saves=(BlockSave(1, Slot(512, 0), 0, 32),)))
+    store.settle()
+    mx.eval(store.arrays())
+    slot_bytes = sum(array.nbytes for array in store.arrays()) // 4
+    before_bytes = mx.get_active_memory()
+    mx.reset_peak_memory()
+    store.apply(plans[kind])
+    mx.eval(store.arrays())
+    num_512, num_1024 = (count for _, count in plans[kind].num_slots)
+    after_bytes = before_bytes + (num_512 + 2 * num_1024 - 4) * slot_bytes
+    layer_bytes = 4 * slot_bytes // num_layers
+    assert mx.get_peak_memory() <= max(before_bytes, after_bytes) + 1.5 * layer_bytes
+    mx.set_cache_limit(limit)
+
+
 def test_moves_happen_in_their_order(store: KVStore) -> None:
     store.apply(plan([(8, 3), (16, 1), (32, 1)], [SlotMove(Slot(8, 0), Slot(16, 0), 5)]))
     chain = [SlotMove(Slot(16, 0), Slot(32, 0), 5), SlotMove(Slot(8, 1), Slot(16, 0), 6)]

@@ -94,6 +94,16 @@ def test_too_little_memory(quantised: Path, monkeypatch: pytest.MonkeyPatch) -> 
         load(quantised)
 
 
+def test_a_mapped_file_counts_against_the_limit_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_module, "free_bytes", lambda: 3000)
+    monkeypatch.setattr(load_module, "own_limit_bytes", lambda: 3000)
+    load_module._check_fits(1000, "m", is_mapped=True)
+    load_module._check_fits(1500, "m", is_mapped=False)
+    for num_bytes, is_mapped in ((1001, True), (1501, False)):
+        with pytest.raises(StartupError, match="too little memory for m"):
+            load_module._check_fits(num_bytes, "m", is_mapped=is_mapped)
+
+
 def test_experts_are_widened_with_their_own_package(tmp_path: Path) -> None:
     mx.set_default_device(mx.cpu)
     changes = {

@@ -1,44 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import mlx.core as mx
 import pytest
 
 from api.engine.model_loader import memory
-from api.engine.model_loader.memory import available_ram_bytes, free_bytes, gigabytes
-
-
-def system(root: Path, *, limit: str | None = None, used: int = 0, inactive: int = 0) -> Path:
-    (root / "proc").mkdir(parents=True)
-    (root / "proc/meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:    4000 kB\n")
-    if limit is not None:
-        folder = root / "sys/fs/cgroup"
-        folder.mkdir(parents=True)
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text(f"{used}\n")
-        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {inactive}\n")
-    return root
-
-
-def test_the_systems_figure(tmp_path: Path) -> None:
-    assert available_ram_bytes(system(tmp_path)) == 4000 * 1024
-
-
-def test_container_without_limit(tmp_path: Path) -> None:
-    assert available_ram_bytes(system(tmp_path, limit="max")) == 4000 * 1024
-
-
-def test_containers_limit_counts_less_what_is_used(tmp_path: Path) -> None:
-    assert available_ram_bytes(system(tmp_path, limit="1000000", used=900_000, inactive=50_000)) == 150_000
-
-
-def test_full_container_has_nothing(tmp_path: Path) -> None:
-    assert available_ram_bytes(system(tmp_path, limit="1000", used=2000)) == 0
-
-
-def test_without_proc_the_machine_says_its_size(tmp_path: Path) -> None:
-    assert (available_ram_bytes(tmp_path) or 0) > 10**8
+from api.engine.model_loader.memory import free_bytes, gigabytes, max_array_bytes, shared_free_bytes
 
 
 @pytest.mark.parametrize(
@@ -58,6 +24,25 @@ def test_on_a_gpu_what_is_in_use_counts_once(
     monkeypatch.setattr(mx, "get_active_memory", lambda: 600)
     monkeypatch.setattr(mx, "get_cache_memory", lambda: 5)
     assert free_bytes() == free
+
+
+def test_on_a_cpu_the_least_of_what_the_system_and_the_process_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "is_cpu_backend", lambda: True)
+    monkeypatch.setattr(memory, "available_ram_bytes", lambda: 500)
+    for limit, free in ((None, 500), (300, 300), (700, 500)):
+        monkeypatch.setattr(memory, "process_limit_bytes", lambda limit=limit: limit)
+        assert (shared_free_bytes(), free_bytes()) == (500, free)
+
+
+@pytest.mark.parametrize(("info", "limit"), [({"max_buffer_length": 700}, 700), ({}, None)])
+def test_a_device_may_limit_its_arrays(
+    info: dict[str, int], limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mx, "device_info", lambda: info)
+    monkeypatch.setattr(memory, "is_cpu_backend", lambda: False)
+    assert max_array_bytes() == limit
+    monkeypatch.setattr(memory, "is_cpu_backend", lambda: True)
+    assert max_array_bytes() is None
 
 
 def test_sizes_for_people() -> None:

@@ -13,6 +13,7 @@ from api.engine.prefix_disk.folder import (
     folder_fingerprint,
     open_folder,
     open_model_folder,
+    open_secret,
 )
 from api.errors import StartupError
 from tests.engine.prefix_disk.blocks import LAYOUTS
@@ -67,3 +68,19 @@ def test_whatever_changes_the_blocks_changes_the_folder() -> None:
     ]
     names = {folder_fingerprint(*way) for way in (*ways, ("f", "w", 32, LAYOUTS[:1]))}
     assert len(names) == 5 and all(len(name) == 32 for name in names)
+
+
+def test_all_processes_name_blocks_with_one_secret_that_others_cannot_read(tmp_path: Path) -> None:
+    root = open_folder(str(tmp_path))
+    secret = open_secret(root)
+    assert len(secret) == 32 and open_secret(root) == secret
+    assert (root / ".secret").stat().st_mode & 0o777 == 0o600
+    (root / ".secret").write_bytes(b"cut")
+    assert len(open_secret(root)) == 32 and open_secret(root) != secret
+
+
+def test_a_secret_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
+    root = open_folder(str(tmp_path))
+    (root / ".secret").mkdir()
+    with pytest.raises(StartupError, match=r"cannot use .*\.secret"):
+        open_secret(root)
