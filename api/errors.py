@@ -11,7 +11,6 @@
     |   |   |-- ModelNotFoundError        404 model_not_found
     |   |   |-- RouteNotFoundError        404 not_found
     |   |   |-- MethodNotAllowedError     405 method_not_allowed
-    |   |   |-- SlowRequestError          408 request_timeout: it does not arrive
     |   |   |-- BodyTooLargeError         413 request_too_large
     |   |   |-- RequestHeadTooLargeError  431 request_too_large
     |   |   |-- ContentTypeError          415 unsupported_media_type
@@ -74,11 +73,6 @@ class RouteNotFoundError(InvalidRequestError):
 class MethodNotAllowedError(InvalidRequestError):
     status = 405
     code = "method_not_allowed"
-
-
-class SlowRequestError(InvalidRequestError):
-    status = 408
-    code = "request_timeout"
 
 
 class BodyTooLargeError(InvalidRequestError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
@@ -34,10 +36,6 @@ class Connection(Protocol):
     @property
     def num_stuck_bytes(self) -> int:
         """Bytes that wait for the client to read, where nothing is added to them."""
-        ...
-
-    def end_late(self) -> None:
-        """Ends it because the client is too slow."""
         ...
 
     def abort(self) -> None:
@@ -102,16 +100,23 @@ class Doorkeeper:
                 self.sweep(list(connections), loop.time())
 
     def sweep(self, connections: Iterable[Connection], now_seconds: float) -> None:
+        late: Counter[str] = Counter()
         for each in connections:
-            unread_seconds = each.progress.look_at_unsent(each.num_stuck_bytes, now_seconds)
-            if unread_seconds > self._patience.unread_seconds:
-                log.debug("connection ended: nothing was read from it", seconds=round(unread_seconds))
+            reason = self._reason_to_end(each, now_seconds)
+            if reason:
+                late[reason] += 1
                 each.abort()
-            elif self._patience.is_over(each.awaited, each.progress, now_seconds):
-                self._end_late(each)
+        for reason, number in late.items():
+            level = logging.DEBUG if reason == Awaited.NEXT_REQUEST.value else logging.INFO
+            log.log(level, "connections ended, waited in vain", awaited=reason, connections=number)
 
-    def _end_late(self, connection: Connection) -> None:
+    def _reason_to_end(self, connection: Connection, now_seconds: float) -> str:
+        """Returns what was waited for in vain; empty where there is hope."""
+        progress = connection.progress
+        unread_seconds = progress.look_at_unsent(connection.num_stuck_bytes, now_seconds)
+        if unread_seconds > self._patience.idle_read_seconds:
+            return "that the answer is read"
         if connection.awaited is Awaited.BODY and connection.is_reading_paused:
-            return  # it is the server that keeps the body waiting
-        log.debug("connection ended: the client was too slow", awaited=connection.awaited.value)
-        connection.end_late()
+            return ""  # it is the server that keeps the body waiting
+        is_over = self._patience.is_over(connection.awaited, progress, now_seconds)
+        return connection.awaited.value if is_over else ""

@@ -7,7 +7,6 @@ from enum import Enum
 
 # A body that comes more slowly than this is a way to hold connections, not to send a body.
 _MIN_BODY_BYTES_PER_SECOND = 500
-_UNREAD_FACTOR = 2  # readers get longer: people suspend terminals
 
 
 class Awaited(Enum):
@@ -68,8 +67,3 @@ class Patience:
     def _trickles(self, progress: Progress, now_seconds: float) -> bool:
         earned_seconds = progress.num_body_bytes / _MIN_BODY_BYTES_PER_SECOND
         return now_seconds - progress.body_started_seconds > self.idle_read_seconds + earned_seconds
-
-    @property
-    def unread_seconds(self) -> float:
-        """How long a client may leave unread what was sent to it."""
-        return _UNREAD_FACTOR * self.idle_read_seconds

@@ -17,7 +17,6 @@ from api.errors import (
     MethodNotAllowedError,
     NotServingError,
     RequestHeadTooLargeError,
-    SlowRequestError,
 )
 from api.serving.connections.cycle import Cycle
 from api.serving.connections.doorkeeper import Doorkeeper
@@ -88,12 +87,6 @@ class ClientConnection(HttpToolsProtocol):
         if self._is_answering and not self.flow.write_paused and not self.transport.is_closing():
             return 0
         return self.transport.get_write_buffer_size()
-
-    def end_late(self) -> None:
-        if self.awaited in (Awaited.HEAD, Awaited.BODY):
-            self._refuse(SlowRequestError("The request did not arrive in time."))
-        else:
-            self.transport.close()
 
     def abort(self) -> None:
         self.connections.discard(self)  # at once, since the transport tells its end later

@@ -26,15 +26,16 @@ def url() -> Iterator[str]:
         yield url
 
 
-def test_a_silent_connection_is_closed_without_a_word(url: str) -> None:
-    assert exchange(url, b"") == b""
+def test_a_silent_connection_is_closed(url: str) -> None:
+    with connect(url) as client:
+        wait_until(lambda: not is_open(client))
 
 
 @pytest.mark.parametrize("size", [1, 50, -1])
-def test_a_request_that_stops_in_the_middle_is_told_so(url: str, size: int) -> None:
-    answer = exchange(url, post()[:size])
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"request_timeout"' in answer
+def test_a_request_that_stops_in_the_middle_is_cut_off(url: str, size: int) -> None:
+    with connect(url) as client:
+        client.sendall(post()[:size])
+        wait_until(lambda: not is_open(client))
 
 
 def test_headers_that_trickle_have_an_end(url: str) -> None:
@@ -44,8 +45,7 @@ def test_headers_that_trickle_have_an_end(url: str) -> None:
         for _ in range(400):  # 20 s at most
             try:
                 client.sendall(b"X: y\r\n")
-                if part := client.recv(65536):
-                    assert part.startswith(b"HTTP/1.1 408 ")
+                assert client.recv(65536) == b""
                 break
             except TimeoutError:
                 continue
@@ -61,7 +61,8 @@ def test_idle_connections_and_long_answers_are_left_alone() -> None:
         idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         read_until(idle, b"}")
         waiting.sendall(post())
-        assert exchange(url, b"") == b""  # closed, so the limit is over for the others too
+        with connect(url) as silent_one:
+            wait_until(lambda: not is_open(silent_one))  # so the limit is over for the others too
         assert is_open(idle)
         assert is_open(waiting)
         assert handler.cancelled == []
