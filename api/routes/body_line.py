@@ -15,7 +15,7 @@ from api.routes.exchange import run_while_connected
 Checkpoint = Callable[[], None]
 Result = TypeVar("Result")
 
-_INLINE_BYTES = 64 * 1024  # takes about a millisecond
+_INLINE_BYTES = 16 * 1024  # most chats; a few milliseconds at worst
 _MEDIUM_BYTES = 1024 * 1024
 
 

@@ -4,7 +4,7 @@ from api.errors import InvalidRequestError
 from api.routes.body import parse_json
 from api.routes.json_structure import JsonLimits
 
-AMPLE = JsonLimits(max_containers=1_000_000, max_keys=1_000_000, max_values=1_000_000)
+AMPLE = JsonLimits(max_containers=1_000_000, max_keys=1_000_000, max_strings=1_000_000, max_values=1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,11 @@ def test_a_repeated_key_is_named() -> None:
         (b"[" + b"[]," * 10 + b"0]", "11 JSON arrays and objects"),
         (b"[" * 11, "11 JSON arrays and objects"),
         (b'{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6}', "6 JSON keys"),
+        (b"[" + b'"",' * 9 + b"0]", "9 JSON strings"),
         (b"[" + b"1," * 20 + b"1]", "21 JSON values"),
     ],
 )
 def test_a_body_of_too_many_things_is_refused_before_it_is_built(body: bytes, kind: str) -> None:
     with pytest.raises(InvalidRequestError, match=kind) as caught:
-        parse_json(body, JsonLimits(max_containers=10, max_keys=5, max_values=20))
+        parse_json(body, JsonLimits(max_containers=10, max_keys=5, max_strings=8, max_values=20))
     assert caught.value.code == "request_too_complex"
