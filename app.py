@@ -51,7 +51,7 @@ def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> Fa
         openapi_url=None,  # bodies are validated by hand: api/routes/openapi.py describes them
         redirect_slashes=False,
     )
-    app.state.http = HttpContext(config, handler)
+    app.state.http = HttpContext.of(config, handler)
     for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.add_exception_handler(ApiError, answer_api_error)

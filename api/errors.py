@@ -12,7 +12,9 @@
     |   |   |-- RouteNotFoundError        404 not_found
     |   |   |-- MethodNotAllowedError     405 method_not_allowed
     |   |   |-- BodyTooLargeError         413 request_too_large
-    |   |   `-- ContentTypeError          415 unsupported_media_type
+    |   |   |-- RequestHeadTooLargeError  431 request_too_large
+    |   |   |-- ContentTypeError          415 unsupported_media_type
+    |   |   `-- ContentEncodingError      415 unsupported_content_encoding
     |   |-- QueueFullError                429 rate_limit_exceeded, Retry-After
     |   `-- ServerSideError               500 server_error
     |       |-- NotServingError           503 service_unavailable, Retry-After: loading, draining, dead
@@ -78,9 +80,19 @@ class BodyTooLargeError(InvalidRequestError):
     code = "request_too_large"
 
 
+class RequestHeadTooLargeError(InvalidRequestError):
+    status = 431
+    code = "request_too_large"
+
+
 class ContentTypeError(InvalidRequestError):
     status = 415
     code = "unsupported_media_type"
+
+
+class ContentEncodingError(InvalidRequestError):
+    status = 415
+    code = "unsupported_content_encoding"
 
 
 class QueueFullError(ApiError):

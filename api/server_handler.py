@@ -31,6 +31,7 @@ from api.errors import ApiError, NotServingError, QueueFullError, ServerSideErro
 from api.events import TextEvent
 from api.observability.metrics import Metrics
 from api.observability.request_log import log_refused
+from api.open_files import keeps_open_file_limit
 from api.server_stats import ServerStats
 from api.stats import PrefixDiskStats
 from api.threads.asides import AsideTable
@@ -83,9 +84,8 @@ class ServedModel:
 
 
 def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedEngine:
-    # Imported here, on the batch thread: whoever imports this module does not import mlx.
-    from api.engine_assembly import load_engine
-
+    with keeps_open_file_limit():  # on the batch thread: whoever imports this module does not import mlx
+        from api.engine_assembly import load_engine
     return load_engine(config, report)
 
 

@@ -33,6 +33,7 @@ LEVELS = {
     "api.config": 0,
     "api.option_values": 0,
     "api.errors": 0,
+    "api.open_files": 0,
 }
 # Packages of one level that form one part, and the one dependency between two parts of a level.
 SAME_PART = [
@@ -46,6 +47,7 @@ SAME_PART = [
         "api.config",
         "api.option_values",
         "api.errors",
+        "api.open_files",
     },
 ]
 ALLOWED_SIDEWAYS = {("api.routes", "api.protocol")}

@@ -8,6 +8,7 @@ from api.errors import InvalidRequestError
 from api.protocol.chat_prompt import to_chat_prompt
 from api.protocol.compatibility import CHAT, CHAT_EXTENSIONS, refuse_fields
 from api.protocol.generation import one_of_names, to_request
+from api.protocol.messages import check_num_messages
 from api.protocol.models import check_model_name
 from api.protocol.structures import to_structure
 from api.schemas.chat_completions import ChatCompletionRequest
@@ -18,6 +19,7 @@ from api.types import GenerationRequest
 
 def parse_chat_completion(data: object, served: ServedModel, accept_any_model: bool) -> ChatCompletionRequest:
     """Returns the typed body; raises InvalidRequestError where a field is wrong or cannot be honoured."""
+    check_num_messages(data, served.context_length)
     body = validate_body(ChatCompletionRequest, data)
     check_model_name(body.model, served, accept_any_model)
     refuse_fields(body, CHAT)

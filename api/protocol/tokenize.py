@@ -5,6 +5,7 @@ from __future__ import annotations
 from api.errors import InvalidRequestError
 from api.protocol.chat_prompt import to_chat_prompt
 from api.protocol.generation import check_token_ids
+from api.protocol.messages import check_num_messages
 from api.protocol.models import check_model_name
 from api.schemas.answers import DetokenizeAnswer, TokenizeAnswer
 from api.schemas.tokenize import DetokenizeRequest, TokenizeRequest
@@ -16,6 +17,7 @@ from api.threads.contracts import Question
 
 def parse_tokenize(data: object, served: ServedModel, accept_any_model: bool) -> TokenizeRequest:
     """Raises InvalidRequestError unless there is either a prompt or a chat."""
+    check_num_messages(data, served.context_length)
     body = validate_body(TokenizeRequest, data)
     if body.model is not None:
         check_model_name(body.model, served, accept_any_model)

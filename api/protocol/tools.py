@@ -64,12 +64,12 @@ def _legacy_tool_use(body: ChatPromptFields, functions: Sequence[FunctionDefinit
 
 
 def _names_of(functions: Sequence[FunctionDefinition], path: str) -> tuple[str, ...]:
-    names = tuple(function.name for function in functions)
-    for index, name in enumerate(names):
-        if name in names[:index]:
+    indices: dict[str, int] = {}
+    for index, function in enumerate(functions):
+        if indices.setdefault(function.name, index) != index:
             param = path.format(index)
-            raise InvalidRequestError(f"Invalid '{param}': {name!r} is defined twice.", param=param)
-    return names
+            raise InvalidRequestError(f"Invalid '{param}': {function.name!r} is defined twice.", param=param)
+    return tuple(indices)
 
 
 def _check_known(name: str, names: tuple[str, ...], param: str) -> None:

@@ -11,12 +11,14 @@ from starlette.requests import Request
 
 from api.config import ServerConfig
 from api.errors import NotServingError
+from api.routes.body_line import BodyLine
 from api.server_handler import ServerHandler
 
 log = structlog.get_logger(__name__)
 
 _MAX_REMEMBERED_NAMES = 256  # a client that invents names must not grow the set for ever
 _MAX_NAME_LENGTH = 64
+_BODIES_IN_LINE = 16  # of the largest size
 
 
 @dataclass(slots=True)
@@ -27,8 +29,10 @@ class UnknownFields:
 
     def report(self, names: Iterable[str]) -> None:
         for name in names:
+            if len(self.seen) >= _MAX_REMEMBERED_NAMES:
+                return
             short = name[:_MAX_NAME_LENGTH]
-            if short not in self.seen and len(self.seen) < _MAX_REMEMBERED_NAMES:
+            if short not in self.seen:
                 self.seen.add(short)
                 log.warning("unknown request field ignored", field=short)
 
@@ -37,8 +41,15 @@ class UnknownFields:
 class HttpContext:
     config: ServerConfig
     handler: ServerHandler
+    body_line: BodyLine
     unknown_fields: UnknownFields = field(default_factory=UnknownFields)
     client_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    @classmethod
+    def of(cls, config: ServerConfig, handler: ServerHandler) -> HttpContext:
+        timeout_seconds = config.request_timeout_seconds or None
+        line = BodyLine(_BODIES_IN_LINE * config.max_body_bytes, timeout_seconds)
+        return cls(config, handler, line)
 
     def require_loaded(self) -> None:
         """Raises NotServingError as long as there is no model to speak of."""

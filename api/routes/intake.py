@@ -1,24 +1,52 @@
-"""The way of every body: read, parsed, checked; a refusal is counted, an unknown field logged."""
+"""The way of every body: received, inflated, parsed, checked; refusals are counted, unknown fields logged."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Generic, TypeVar
 
 import structlog
 from fastapi import Request
 from pydantic import BaseModel
 
 from api.errors import ApiError
-from api.routes.body import read_json
+from api.routes.body import parse_json, receive_body
+from api.routes.body_line import Checkpoint, is_large
+from api.routes.content_encoding import decode
 from api.routes.context import HttpContext
+from api.routes.json_structure import JsonLimits
 from api.schemas.validation import unknown_fields
 from api.server_handler import ServedModel
 
 log = structlog.get_logger(__name__)
 
+_MAX_UNKNOWN_FIELDS = 1000  # looked at in one body
+
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Intake(Generic[Body, Result]):
+    """What becomes of a JSON text; ``read`` runs on whichever thread has the time."""
+
+    parse: Callable[[object, ServedModel, bool], Body]
+    convert: Callable[[Body, ServedModel], Result]
+    served: ServedModel
+    accepts_any_model: bool
+
+    def read(self, text: bytes, check_wanted: Checkpoint) -> tuple[Body, Result, list[str]]:
+        """Returns the typed body, what ``convert`` makes of it, and the fields that nobody knows."""
+        data = parse_json(text, JsonLimits.of(self.served))
+        log.debug("request", body=f"{len(text)} bytes" if is_large(len(text)) else data)
+        check_wanted()
+        body = self.parse(data, self.served, self.accepts_any_model)
+        check_wanted()
+        result = self.convert(body, self.served)
+        return body, result, list(islice(unknown_fields(body), _MAX_UNKNOWN_FIELDS))
 
 
 async def read_body(
@@ -30,13 +58,27 @@ async def read_body(
     """Returns the typed body and what ``convert`` makes of it. Raises ApiError and ClientDisconnect."""
     try:
         http.require_serving()
-        data = await read_json(request, http.config.max_body_bytes)
-        log.debug("request", body=data)
-        served = http.handler.served_model
-        body = parse(data, served, http.config.accept_any_model)
-        result = convert(body, served)
+        text = await _receive_text(request, http)
+        intake = Intake(parse, convert, http.handler.served_model, http.config.accept_any_model)
+        if is_large(len(text)):
+            read = partial(intake.read, text)
+            body, result, unknown = await http.body_line.run(len(text), request.receive, read)
+        else:
+            body, result, unknown = intake.read(text, lambda: None)
     except ApiError as error:
         http.handler.record_refusal(error)
         raise
-    http.unknown_fields.report(unknown_fields(body))
+    http.unknown_fields.report(unknown)
     return body, result
+
+
+async def _receive_text(request: Request, http: HttpContext) -> bytes:
+    max_bytes = http.config.max_body_bytes
+    raw = await receive_body(request, max_bytes)
+    if not raw.decoders:
+        return raw.data
+
+    def inflate(check_wanted: Checkpoint) -> bytes:
+        return decode(raw.data, raw.decoders, max_bytes)
+
+    return await http.body_line.run(len(raw.data), request.receive, inflate)

@@ -46,22 +46,24 @@ class EventStreamResponse(Response):
         self._first = first
         self._writer = writer
         self._keep_alive_seconds = keep_alive_seconds
+        self._has_started = False  # the status is open until then
         self._last_sent_seconds = 0.0
         # Bound once: on the proxy that get_logger returns, even a call that logs nothing costs microseconds.
         self._log = log.bind(request_id=exchange.channel.request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
             await self._exchange.attend(self._stream(send))
         except RequestTimeoutError as error:
+            if not self._has_started:
+                raise
             failed = Failed(self._exchange.channel.request_id, error)
             await self._send(send, self._encode(failed) + DONE_FRAME, more_body=False)
         except ClientDisconnect:
             self._log.debug("client left")
 
     async def _stream(self, send: Send) -> None:
-        self._last_sent_seconds = asyncio.get_running_loop().time()  # the headers
+        await self._send_headers(send)
         await self._send(send, self._encode(self._first))
         keeping_alive = asyncio.create_task(self._keep_alive(send))
         try:
@@ -69,6 +71,11 @@ class EventStreamResponse(Response):
         finally:
             keeping_alive.cancel()
         await self._send(send, self._encode(last) + DONE_FRAME, more_body=False)
+
+    async def _send_headers(self, send: Send) -> None:
+        self._last_sent_seconds = asyncio.get_running_loop().time()
+        self._has_started = True
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
     async def _pump(self, send: Send) -> TextEvent:
         """Sends until the terminal event, which it returns."""

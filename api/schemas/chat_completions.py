@@ -13,7 +13,7 @@ from pydantic import Field
 from api.schemas.generation import GenerationFields, PositiveInt
 from api.schemas.messages import AnyMessage
 from api.schemas.tools import MAX_TOOLS, FunctionChoice, FunctionDefinition, Tool, ToolChoice
-from api.schemas.wire import WireModel
+from api.schemas.wire import InPortions, WireModel
 
 MAX_TOP_LOGPROBS = 20
 
@@ -51,7 +51,7 @@ class ChatCompletionRequest(GenerationFields, ChatPromptFields):
     thinking_token_budget: ThinkingBudget | None = None
 
     # without effect
-    metadata: dict[str, str] | None = None
+    metadata: Annotated[dict[str, str], InPortions] | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
     prompt_cache_retention: str | None = None

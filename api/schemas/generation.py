@@ -13,6 +13,7 @@ from api.schemas.wire import (
     INT64_MIN,
     LIST_TAG,
     STRING_TAG,
+    InPortions,
     TokenId,
     WireModel,
     by_json_type,
@@ -66,7 +67,7 @@ class GenerationFields(StructureFields, RefusedExtensions):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    logit_bias: dict[TokenIdText, Bias] | None = None
+    logit_bias: Annotated[dict[TokenIdText, Bias], InPortions] | None = None
     seed: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] | None = None
     user: str | None = None
 

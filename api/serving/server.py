@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from types import FrameType
+from typing import cast
 
 import structlog
 import uvicorn
@@ -15,7 +16,11 @@ from starlette.types import ASGIApp
 
 from api.config import ServerConfig
 from api.errors import StartupError
+from api.open_files import max_connections, raise_open_file_limit
 from api.server_handler import ServerHandler
+from api.serving.connections.doorkeeper import Connection, Doorkeeper
+from api.serving.connections.patience import Patience
+from api.serving.connections.protocol import ServingConfig
 from api.serving.sockets import url_of
 
 log = structlog.get_logger(__name__)
@@ -40,7 +45,10 @@ class DrainingServer(uvicorn.Server):
     """The first SIGINT or SIGTERM drains: it still listens and says 503. The second ends the process."""
 
     def __init__(self, config: ServerConfig, app: ASGIApp, handler: ServerHandler, url: str) -> None:
-        super().__init__(_uvicorn_config(config, app))
+        raise_open_file_limit()
+        patience = Patience(config.idle_read_seconds, _IDLE_CONNECTION_SECONDS)
+        self._doorkeeper = Doorkeeper(patience, max_connections())
+        super().__init__(_uvicorn_config(config, app, self._doorkeeper))
         self.load_error: StartupError | None = None
         self._handler = handler
         self._drain_seconds = config.drain_seconds
@@ -54,6 +62,8 @@ class DrainingServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._tasks.append(asyncio.create_task(self._watch_load()))
+        connections = cast("set[Connection]", self.server_state.connections)
+        self._tasks.append(asyncio.create_task(self._doorkeeper.watch(connections)))
 
     async def _watch_load(self) -> None:
         try:
@@ -95,9 +105,10 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = True
 
 
-def _uvicorn_config(config: ServerConfig, app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
+def _uvicorn_config(config: ServerConfig, app: ASGIApp, doorkeeper: Doorkeeper) -> ServingConfig:
+    return ServingConfig(
         app,
+        doorkeeper,
         log_config=None,  # its loggers run into ours
         log_level="debug" if config.verbose else "warning",
         access_log=False,

@@ -22,12 +22,22 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         if os.name == "posix":  # elsewhere it would let two servers share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _notice_dead_peers(sock)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
         raise StartupError(_explain(error, host, port)) from error
     return sock
+
+
+def _notice_dead_peers(sock: socket.socket) -> None:
+    """Accepted sockets inherit it: a machine that has vanished without a word is asked for, and missed."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)  # Linux, macOS
+    for option, value in ((idle, 60), (getattr(socket, "TCP_KEEPINTVL", None), 20)):
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _explain(error: OSError, host: str, port: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from api.errors import StartupError
+from api.open_files import keeps_open_file_limit
 from api.text.template_support import TemplateSupport, probe_template
 from api.text.token_pieces import TokenPieces
 
@@ -145,7 +146,8 @@ class Tokenizer:
 
 
 def _load_backend(folder: Path, eos_token_ids: Collection[int], trust_remote_code: bool) -> TokenizerBackend:
-    mlx_lm_utils: Any = import_module("mlx_lm.utils")  # brings mlx with it, so not at the top
+    with keeps_open_file_limit():
+        mlx_lm_utils: Any = import_module("mlx_lm.utils")  # brings mlx with it, so not at the top
     options = {"trust_remote_code": trust_remote_code}
     backend: TokenizerBackend = mlx_lm_utils.load_tokenizer(
         folder, options, eos_token_ids=list(eos_token_ids) or None

@@ -31,7 +31,7 @@ VOCAB_SIZE = 1000
 
 def hello(request: GenerationRequest) -> list[TextEvent]:
     """Each choice says the same, with logprobs where they are asked for."""
-    return [*hanging(request), *_ends(request, FinishReason.STOP)]
+    return [*hanging(request), *ends(request, FinishReason.STOP)]
 
 
 def hanging(request: GenerationRequest) -> list[TextEvent]:
@@ -53,7 +53,7 @@ def failing(error: ApiError, before: Script = lambda _: []) -> Script:
 def saying(*pieces: OutputPiece, reason: FinishReason = FinishReason.STOP) -> Script:
     def script(request: GenerationRequest) -> list[TextEvent]:
         deltas = [OutputDelta(request.request_id, 0, piece) for piece in pieces]
-        return [*silent(request), *deltas, *_ends(request, reason)]
+        return [*silent(request), *deltas, *ends(request, reason)]
 
     return script
 
@@ -65,7 +65,7 @@ def calling(name: str, *arguments: str, call_id: str = "call_1", index: int = 0)
     return saying(*(OutputPiece(tool_calls=(each,)) for each in pieces), reason=FinishReason.TOOL_CALLS)
 
 
-def _ends(request: GenerationRequest, reason: FinishReason) -> list[TextEvent]:
+def ends(request: GenerationRequest, reason: FinishReason) -> list[TextEvent]:
     indices = range(request.num_sequences)
     ends = [ChoiceFinished(request.request_id, index, reason) for index in indices]
     return [*ends, Finished(request.request_id, reason, USAGE)]
@@ -94,12 +94,17 @@ class FakePromptReader:
 class FakeChannel:
     def __init__(self, request_id: str, events: list[TextEvent]) -> None:
         self.request_id = request_id
+        self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[TextEvent] = asyncio.Queue()
         for event in events:
             self.put(event)
 
     def put(self, event: TextEvent) -> None:
         self._events.put_nowait(event)
+
+    def put_from_elsewhere(self, event: TextEvent) -> None:
+        """From a thread that is not the event loop's."""
+        self._loop.call_soon_threadsafe(self.put, event)
 
     async def next_event(self) -> TextEvent:
         return await self._events.get()

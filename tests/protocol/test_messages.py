@@ -97,3 +97,14 @@ def test_earlier_audio_is_refused(to_messages: Any) -> None:
     with pytest.raises(UnsupportedFieldError) as caught:
         to_messages(USER, {"role": "assistant", "content": "x", "audio": {"id": "a"}})
     assert caught.value.param == "messages[1].audio"
+
+
+def test_function_results_belong_to_the_latest_call_of_their_function(to_messages: Any) -> None:
+    def call_of(name: str) -> dict[str, Any]:
+        return {"role": "assistant", "content": None, "function_call": {"name": name, "arguments": "{}"}}
+
+    def result_of(name: str) -> dict[str, Any]:
+        return {"role": "function", "name": name, "content": "4"}
+
+    messages = to_messages(call_of("f"), call_of("g"), call_of("f"), result_of("f"), result_of("g"))
+    assert [each["tool_call_id"] for each in messages[3:]] == ["call00002", "call00001"]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import orjson
 import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
+from api.routes.exchange import Exchange
+from api.routes.sse import EventStreamResponse
+from api.types import GenerationRequest, SamplingParams, TextPrompts
 from tests.fakes.live_server import live_server, wait_until
 from tests.fakes.server_handler import FakeServerHandler, Script, hanging, silent
 
@@ -54,3 +60,27 @@ def test_a_client_that_leaves_in_mid_upload_does_no_harm() -> None:
         with open_request(url, stream=False) as other:
             assert other.recv(4096).startswith(b"HTTP/1.1 200")
     assert len(handler.requests) == 1
+
+
+def test_a_client_that_leaves_before_the_headers_is_cancelled() -> None:
+    handler = FakeServerHandler(hanging)
+
+    async def send(message: Message) -> None:
+        raise ClientDisconnect
+
+    async def receive() -> Message:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def answer() -> None:
+        request = GenerationRequest("id", TextPrompts(("a",)), SamplingParams())
+        exchange = Exchange(handler.typed, handler.submit(request), receive, 0.0, 0.0)  # type: ignore[arg-type]
+        first = await exchange.first_event()
+        await EventStreamResponse(exchange, first, SilentWriter(), 10.0)({}, receive, send)
+
+    asyncio.run(answer())
+    assert handler.cancelled == ["id"]
+
+
+class SilentWriter:
+    def feed(self, event: object) -> list[object]:
+        return []

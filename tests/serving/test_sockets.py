@@ -28,3 +28,10 @@ def test_the_url_can_be_typed() -> None:
         assert url_of(sock) == f"http://localhost:{sock.getsockname()[1]}"
     with open_socket("127.0.0.1", 0) as sock:
         assert url_of(sock).startswith("http://127.0.0.1:")
+
+
+def test_connections_are_watched_for_machines_that_vanish() -> None:
+    with open_socket("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()):
+        accepted, _ = sock.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
