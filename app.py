@@ -26,10 +26,11 @@ from api.routes.answers import answer_api_error, answer_http_exception
 from api.routes.context import HttpContext
 from api.routes.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
 from api.server_handler import ServerHandler
+from api.serving.exit_codes import STARTUP_ERROR_CODE
 from api.serving.process_end import end_process
 from api.serving.server import serve
 from api.serving.sockets import open_socket
-from api.serving.supervisor import STARTUP_ERROR_CODE, Supervisor
+from api.serving.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -90,10 +91,9 @@ def load_and_serve(config: ServerConfig, sock: socket.socket) -> int:
     """Loads and serves in this process; returns the exit code."""
     try:
         handler = create_handler(config)
-        serve(config, create_app(config, handler), handler, sock)
+        return serve(config, create_app(config, handler), handler, sock)
     except StartupError as error:
         return _report(error)
-    return 0
 
 
 def _report(error: StartupError) -> int:
@@ -102,7 +102,7 @@ def _report(error: StartupError) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 after a drain, 2 when the server cannot start, 130 on an early Ctrl-C."""
+    """Returns the exit code: see ``exit_codes.py``; 0 after a drain, 130 on an early Ctrl-C."""
     config = parse_args(sys.argv[1:] if argv is None else argv)
     with queued_prints(configure_logging(config.verbose, config.log_format)):
         try:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import structlog
+
 from api.config import EngineConfig, ServerConfig
 from api.engine.block_cache import BlockCache
 from api.engine.block_sizes import BlockSizes
@@ -15,8 +17,9 @@ from api.engine.device_memory import DeviceMemory
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
+from api.engine.model_loader.generation_config import describe, read_sampling_defaults
 from api.engine.model_loader.load import LoadedModel, load_model
-from api.engine.model_loader.locate import locate_model
+from api.engine.model_loader.locate import ModelFiles, locate_model
 from api.engine.model_loader.memory import free_bytes, gigabytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
@@ -34,6 +37,9 @@ from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
 from api.stats import DeviceBytes
 from api.text.tokenizer import load_tokenizer
+from api.types import SamplingDefaults
+
+log = structlog.get_logger(__name__)
 
 Report = Callable[[str], None]
 
@@ -58,6 +64,7 @@ class LoadedEngine:
     context_length: int
     fingerprint: str  # same weights and arithmetic: same value
     vocab_size: int  # token ids are below this
+    sampling_defaults: SamplingDefaults
     describe: dict[str, Any]  # what /stats says about the model
     read_device: Callable[[], DeviceBytes]
 
@@ -71,6 +78,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     platform = detect_platform()
     prepare_device(platform)
     files = locate_model(config.engine.model, report)
+    sampling_defaults = _sampling_defaults(files, config.engine, report)
     find_classes = class_finder(load_model_package(platform.model_functions))
     loaded = load_model(files, config.engine, find_classes, report)
     tokenizer = load_tokenizer(
@@ -109,16 +117,26 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             tokenizer,
             context_length=loaded.context_length,
             memory_tokens=slots.max_sequence_tokens,
-            default_max_tokens=config.default_max_tokens,
+            default_max_tokens=config.default_max_tokens or sampling_defaults.max_tokens,
         ),
         prefix_disk=disk,
         model_names=files.names,
         context_length=loaded.context_length,
         fingerprint=fingerprint,
         vocab_size=tokenizer.vocab_size,
+        sampling_defaults=sampling_defaults,
         describe=_describe(loaded, chosen, platform),
         read_device=DeviceMemory().read,
     )
+
+
+def _sampling_defaults(files: ModelFiles, config: EngineConfig, report: Report) -> SamplingDefaults:
+    if config.generation_config == "none":
+        return SamplingDefaults()
+    defaults = read_sampling_defaults(files.folder, log.warning)
+    if (line := describe(defaults)) is not None:
+        report(line)
+    return defaults
 
 
 def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:

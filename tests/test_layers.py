@@ -17,6 +17,7 @@ LEVELS = {
     "api.routes": 5,
     "api.protocol": 5,
     "api.server_handler": 4,
+    "api.server_state": 4,
     "api.server_stats": 4,
     "api.threads": 4,
     "api.engine_assembly": 4,
@@ -37,7 +38,7 @@ LEVELS = {
 # Packages of one level that form one part, and the one dependency between two parts of a level.
 SAME_PART = [
     {"app", "api.serving"},
-    {"api.server_handler", "api.server_stats", "api.threads", "api.engine_assembly"},
+    {"api.server_handler", "api.server_state", "api.server_stats", "api.threads", "api.engine_assembly"},
     {
         "api.types",
         "api.stats",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from api.errors import ModelNotFoundError
 from api.schemas.answers import ModelList, ModelObject
 from api.server_handler import ServedModel
+from api.types import SamplingDefaults
 
 
 def check_model_name(name: str, served: ServedModel, accept_any_model: bool) -> None:
@@ -16,14 +19,20 @@ def check_model_name(name: str, served: ServedModel, accept_any_model: bool) -> 
 
 
 def model_object(name: str, served: ServedModel) -> ModelObject:
-    """OpenAI's four fields, and the context that prompt and answer share, in tokens."""
+    """OpenAI's four fields, the context of prompt and answer in tokens, and the folder's sampling."""
     return {
         "id": name,
         "object": "model",
         "created": served.created_seconds,
         "owned_by": "local",
         "context_length": served.context_length,
+        "sampling_defaults": named_defaults(served.sampling_defaults),
     }
+
+
+def named_defaults(defaults: SamplingDefaults) -> dict[str, float | int]:
+    """Only what is set, by the names of the requests' fields."""
+    return {name: value for name, value in asdict(defaults).items() if value is not None}
 
 
 def model_list(served: ServedModel) -> ModelList:

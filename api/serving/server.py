@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 import time
 from types import FrameType
 
@@ -16,7 +17,9 @@ from starlette.types import ASGIApp
 from api.config import ServerConfig
 from api.errors import StartupError
 from api.server_handler import ServerHandler
+from api.serving.exit_codes import ENGINE_DEAD_CODE
 from api.serving.sockets import url_of
+from api.serving.stop_signals import insists, stop_signals
 
 log = structlog.get_logger(__name__)
 
@@ -26,34 +29,51 @@ _TAIL_SECONDS = 3
 ECHO_SECONDS = 0.3
 # Longer than the usual 5 s, so that clients which pool connections do not meet one just closing.
 _IDLE_CONNECTION_SECONDS = 75
+# How long a dead engine's process still answers: live requests get their error, /health says why.
+_DEAD_SECONDS = 1.0
+_LAST_RESORT_SECONDS = 15.0  # for the rest of its end, whatever hangs
 
 
-def serve(config: ServerConfig, app: ASGIApp, handler: ServerHandler, sock: socket.socket) -> None:
-    """Serves until a signal has been obeyed. Raises StartupError when the model cannot be loaded."""
+def serve(config: ServerConfig, app: ASGIApp, handler: ServerHandler, sock: socket.socket) -> int:
+    """Serves until a signal has been obeyed or the engine is dead; returns the exit code.
+
+    Raises StartupError when the model cannot be loaded.
+    """
     server = DrainingServer(config, app, handler, url_of(sock))
+    if signal.SIGHUP in stop_signals():
+        signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn sets the others
     server.run([sock])
     if server.load_error is not None:
         raise server.load_error
+    return ENGINE_DEAD_CODE if server.is_engine_dead else 0
 
 
 class DrainingServer(uvicorn.Server):
-    """The first SIGINT or SIGTERM drains: it still listens and says 503. The second ends the process."""
+    """The first signal drains: it still listens and says 503. A second SIGINT or SIGTERM ends the process.
+
+    It also ends by itself, a moment after its engine died.
+    """
 
     def __init__(self, config: ServerConfig, app: ASGIApp, handler: ServerHandler, url: str) -> None:
         super().__init__(_uvicorn_config(config, app))
         self.load_error: StartupError | None = None
+        self.is_engine_dead = False
         self._handler = handler
+        self._ends_when_dead = config.exit_when_dead == "on"
         self._drain_seconds = config.drain_seconds
         self._url = url
         self._is_draining = False
         self._signalled_seconds = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._last_resort: threading.Timer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._tasks.append(asyncio.create_task(self._watch_load()))
+        if self._ends_when_dead:
+            self._tasks.append(asyncio.create_task(self._watch_engine()))
 
     async def _watch_load(self) -> None:
         try:
@@ -65,6 +85,25 @@ class DrainingServer(uvicorn.Server):
         if not self._is_draining:
             self._announce()
 
+    async def _watch_engine(self) -> None:
+        await self._handler.wait_dead()
+        if self._is_draining:
+            return
+        self.is_engine_dead = True
+        log.error("ending, because only a new process can serve again", exit_code=ENGINE_DEAD_CODE)
+        self._last_resort = threading.Timer(_LAST_RESORT_SECONDS, os._exit, (ENGINE_DEAD_CODE,))
+        self._last_resort.daemon = True
+        self._last_resort.start()
+        await asyncio.sleep(_DEAD_SECONDS)
+        self.should_exit = True
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            if self._last_resort is not None:
+                self._last_resort.cancel()
+
     def _announce(self) -> None:
         log.info(f"serving at {self._url}")
         log.info(
@@ -75,7 +114,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         now_seconds = time.monotonic()
         if self._is_draining:
-            if now_seconds - self._signalled_seconds < ECHO_SECONDS:
+            if now_seconds - self._signalled_seconds < ECHO_SECONDS or not insists(sig):
                 return
             os._exit(128 + sig)  # threads may be deep in native code; nothing gentler is sure to end them
         self._is_draining, self._signalled_seconds = True, now_seconds

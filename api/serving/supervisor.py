@@ -16,20 +16,21 @@ from types import FrameType
 
 import structlog
 
+from api.serving.exit_codes import ENGINE_DEAD_CODE, STARTUP_ERROR_CODE, WORKERS_CRASHED_CODE
 from api.serving.process_end import end_process
+from api.serving.restarts import RestartPolicy
 from api.serving.server import ECHO_SECONDS
+from api.serving.stop_signals import insists, stop_signals
 
 log = structlog.get_logger(__name__)
 
 WorkerTarget = Callable[[socket.socket], int]
 
-STARTUP_ERROR_CODE = 2
 _RELOAD_PERIOD_SECONDS = 0.5
-_MIN_UPTIME_SECONDS = 10.0  # a worker that dies sooner would only die again
 
 
 class Supervisor:
-    """Starts workers that share one listening socket, and replaces the ones that crash.
+    """Starts workers that share one listening socket, and replaces those that crash or whose engine died.
 
     Workers are spawned, not forked: neither MLX nor a threaded parent survives a fork.
     """
@@ -42,13 +43,15 @@ class Supervisor:
         self._num_workers = num_workers
         self._watched = CodeWatch(watched) if watched is not None else None
         self._workers: dict[BaseProcess, float] = {}  # process -> time.monotonic() of its start
+        self._restarts = RestartPolicy(num_workers)
+        self._due_starts: list[float] = []  # time.monotonic() of those to come
         self._wake_reader, self._wake_writer = os.pipe()
         self._signal: int | None = None
         self._signalled_seconds = 0.0
 
     def run(self) -> int:
         """Returns the exit code: 0 after a signal, 2 when the workers cannot start, 1 when they crash."""
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in stop_signals():
             signal.signal(each, self._handle_signal)
         for _ in range(self._num_workers):
             self._start_worker()
@@ -59,7 +62,7 @@ class Supervisor:
     def _handle_signal(self, sig: int, frame: FrameType | None) -> None:
         now_seconds = time.monotonic()
         if self._signal is not None:
-            if now_seconds - self._signalled_seconds < ECHO_SECONDS:
+            if now_seconds - self._signalled_seconds < ECHO_SECONDS or not insists(sig):
                 return
             for worker in self._workers:
                 worker.kill()
@@ -76,32 +79,48 @@ class Supervisor:
 
     def _supervise(self) -> int:
         while self._signal is None:
-            timeout = _RELOAD_PERIOD_SECONDS if self._watched else None
-            wait([self._wake_reader, *(worker.sentinel for worker in self._workers)], timeout)
+            wait([self._wake_reader, *(worker.sentinel for worker in self._workers)], self._wait_seconds())
             if self._signal is None and (code := self._replace_dead()) is not None:
                 return code
+            self._start_due()
             if self._signal is None and self._watched and (changed := self._watched.changed()):
                 self._reload(changed)
         return 0
 
+    def _wait_seconds(self) -> float | None:
+        """Until there is something to do although nothing happens; None: never."""
+        waits = [max(0.0, due - time.monotonic()) for due in self._due_starts]
+        return min([*waits, *([_RELOAD_PERIOD_SECONDS] if self._watched else [])], default=None)
+
     def _replace_dead(self) -> int | None:
-        """Restarts crashed workers; returns an exit code where that would be pointless."""
+        """Lets successors of ended workers start; returns an exit code where that would be pointless."""
         for worker in [each for each in self._workers if not each.is_alive()]:
             uptime_seconds = time.monotonic() - self._workers.pop(worker)
             if worker.exitcode == STARTUP_ERROR_CODE:
                 return STARTUP_ERROR_CODE
-            if self._watched is not None:
+            if self._watched is not None and worker.exitcode != ENGINE_DEAD_CODE:
                 log.error("worker ended, waiting for a change of the code", exit_code=worker.exitcode)
                 continue
-            log.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
-            if uptime_seconds < _MIN_UPTIME_SECONDS:
-                return 1
-            self._start_worker()
+            pause_seconds = self._restarts.pause_seconds(worker.exitcode, uptime_seconds)
+            log.error(
+                "worker died", pid=worker.pid, exit_code=worker.exitcode, restart_in_seconds=pause_seconds
+            )
+            if pause_seconds is None:
+                return WORKERS_CRASHED_CODE
+            self._due_starts.append(time.monotonic() + pause_seconds)
         return None
+
+    def _start_due(self) -> None:
+        now_seconds = time.monotonic()
+        for due_seconds in [each for each in self._due_starts if each <= now_seconds]:
+            self._due_starts.remove(due_seconds)
+            if self._signal is None:
+                self._start_worker()
 
     def _reload(self, changed: Path) -> None:
         log.info("code changed, restarting", file=str(changed))
         self._stop_workers()
+        self._due_starts.clear()
         for _ in range(self._num_workers if self._signal is None else 0):
             self._start_worker()
 
@@ -115,8 +134,9 @@ class Supervisor:
 
 
 def run_supervised(target: WorkerTarget, sock: socket.socket) -> None:
-    """A worker's whole life. Ctrl-C reaches the whole group: here only the parent's word counts."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker's whole life. Ctrl-C and a closing terminal reach the whole group: the parent decides."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     end_process(target(sock))
 

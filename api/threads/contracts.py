@@ -14,7 +14,15 @@ from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
-from api.types import Cancel, ChatPrompt, GenerationRequest, SampledToken, StepOutput, StepPlan
+from api.types import (
+    Cancel,
+    ChatPrompt,
+    GenerationRequest,
+    SampledToken,
+    SamplingDefaults,
+    StepOutput,
+    StepPlan,
+)
 
 
 class Scheduler(Protocol):
@@ -115,6 +123,10 @@ class LoadedEngine(Protocol):
     @property
     def vocab_size(self) -> int:
         """Token ids are below this."""
+
+    @property
+    def sampling_defaults(self) -> SamplingDefaults:
+        """What the model's folder recommends."""
 
     @property
     def describe(self) -> dict[str, Any]:
