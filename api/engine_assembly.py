@@ -20,7 +20,7 @@ from api.engine.kv_slots import SlotPool
 from api.engine.model_loader.generation_config import describe, read_sampling_defaults
 from api.engine.model_loader.load import LoadedModel, load_model
 from api.engine.model_loader.locate import ModelFiles, locate_model
-from api.engine.model_loader.memory import free_bytes, gigabytes
+from api.engine.model_loader.memory import free_bytes, gigabytes, total_bytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
 from api.engine.prefix_cache import NoPrefixCache, PrefixCache
@@ -46,7 +46,7 @@ Report = Callable[[str], None]
 # What stays free for activations, the buffer cache and everybody else on the machine.
 _MARGIN_SHARE = 0.15
 _SMALLEST_MARGIN_BYTES = 1024**3
-_FALLBACK_VOCAB_SIZE = 256
+_FALLBACK_VOCAB_SIZE = 256  # the self-check's ids are below it; any safe bound will do
 _BLOCK_TOKENS = 32  # of the prefix cache
 _FEWEST_STATE_BLOCKS, _MOST_STATE_BLOCKS = 8, 32  # between two states that are kept of a sequence
 _SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
@@ -75,6 +75,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     Raises StartupError with one clear line for everything that can be wrong with a model.
     """
     check_disk_folder(config.engine)
+    _check_kv_memory(config)
     platform = detect_platform()
     prepare_device(platform)
     files = locate_model(config.engine.model, report)
@@ -84,13 +85,14 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     tokenizer = load_tokenizer(
         loaded.folder,
         eos_token_ids=loaded.eos_token_ids,
+        model_vocab_size=loaded.vocab_size,
         trust_remote_code=config.engine.trust_remote_code,
     )
     budget = _step_budget(config.engine, platform)
     chosen = choose_forward(
         loaded.model,
         platform,
-        _vocab_size(loaded),
+        loaded.vocab_size or _FALLBACK_VOCAB_SIZE,
         budget.max_step_tokens,
         config.engine.forward,
         report,
@@ -137,6 +139,16 @@ def _sampling_defaults(files: ModelFiles, config: EngineConfig, report: Report) 
     if (line := describe(defaults)) is not None:
         report(line)
     return defaults
+
+
+def _check_kv_memory(config: ServerConfig) -> None:
+    """A limit beyond the machine is none: the system would end the process instead."""
+    asked, total = config.engine.kv_memory_bytes, total_bytes()
+    if asked is not None and total is not None and asked * config.workers > total:
+        each = f" for each of {config.workers} workers" if config.workers > 1 else ""
+        raise StartupError(
+            f"--kv-memory asks for {gigabytes(asked)}{each}; the machine has {gigabytes(total)} in all"
+        )
 
 
 def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
@@ -199,13 +211,6 @@ def _free_budget_bytes(num_workers: int, weight_bytes: int) -> int:
     free = free_bytes() or 0
     usable = max(0, free - max(_SMALLEST_MARGIN_BYTES, int(free * _MARGIN_SHARE)))
     return max(usable - (num_workers - 1) * weight_bytes, usable // 2) // num_workers
-
-
-def _vocab_size(loaded: LoadedModel) -> int:
-    """The ids that the self-check may use; any safe bound will do."""
-    nested = loaded.config.get("text_config") or {}
-    size = loaded.config.get("vocab_size", nested.get("vocab_size"))
-    return size if isinstance(size, int) and size > 0 else _FALLBACK_VOCAB_SIZE
 
 
 def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None) -> str:

@@ -59,6 +59,7 @@ log = structlog.get_logger(__name__)
 
 _ALIAS = "model"  # always a valid model name, so that examples work on any installation
 _JOIN_SECONDS = 5.0
+_DEAD_JOIN_SECONDS = 1.0
 
 Result = TypeVar("Result")
 
@@ -146,8 +147,9 @@ class ServerHandler:
             await asyncio.to_thread(self._join)
 
     def _join(self) -> None:
-        # A load or a dead engine cannot be interrupted; its daemon thread ends with the process.
-        timeout_seconds = _JOIN_SECONDS if self._loaded.done() and not self._death else 0.0
+        # A load cannot be interrupted; its daemon thread ends with the process, as a stuck one does.
+        timeout_seconds = _DEAD_JOIN_SECONDS if self._death else _JOIN_SECONDS
+        timeout_seconds *= self._loaded.done()
         for end, worker in zip(self._ends, self._workers, strict=True):
             end()
             if not worker.join(timeout_seconds):

@@ -147,6 +147,7 @@ class GenerationRequest:
     arrival_seconds: float = 0.0  # time.monotonic() at submit
     priority: int = 0  # lower goes first
     client_id: str = ""  # whose fair share of the server this counts against
+    x_request_id: str = ""  # the name that its HTTP answer has, for log lines
     cache_salt: str = ""  # prompts share what is cached only with prompts of the same salt
 
     @property

@@ -32,7 +32,9 @@ LEVELS = {
     "api.events": 0,
     "api.command_line": 0,
     "api.config": 0,
+    "api.option_checks": 0,
     "api.option_values": 0,
+    "api.shortening": 0,
     "api.errors": 0,
 }
 # Packages of one level that form one part, and the one dependency between two parts of a level.
@@ -45,7 +47,9 @@ SAME_PART = [
         "api.events",
         "api.command_line",
         "api.config",
+        "api.option_checks",
         "api.option_values",
+        "api.shortening",
         "api.errors",
     },
 ]

@@ -47,7 +47,8 @@ async def whole_answer(
 
 
 def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> Exchange:
-    owned = replace(generation, client_id=client_id_of(request, http.client_secret))
+    client_id = client_id_of(request, http.client_secret)
+    owned = replace(generation, client_id=client_id, x_request_id=request.state.x_request_id)
     return Exchange(
         handler=http.handler,
         channel=http.handler.submit(owned),

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
@@ -34,12 +35,18 @@ _DEAD_SECONDS = 1.0
 _LAST_RESORT_SECONDS = 15.0  # for the rest of its end, whatever hangs
 
 
-def serve(config: ServerConfig, app: ASGIApp, handler: ServerHandler, sock: socket.socket) -> int:
+def serve(
+    config: ServerConfig,
+    app: ASGIApp,
+    handler: ServerHandler,
+    sock: socket.socket,
+    on_serving: Callable[[], None] = lambda: None,
+) -> int:
     """Serves until a signal has been obeyed or the engine is dead; returns the exit code.
 
-    Raises StartupError when the model cannot be loaded.
+    ``on_serving`` is called when the model is loaded. Raises StartupError when the model cannot be loaded.
     """
-    server = DrainingServer(config, app, handler, url_of(sock))
+    server = DrainingServer(config, app, handler, url_of(sock), on_serving)
     if signal.SIGHUP in stop_signals():
         signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn sets the others
     server.run([sock])
@@ -54,11 +61,19 @@ class DrainingServer(uvicorn.Server):
     It also ends by itself, a moment after its engine died.
     """
 
-    def __init__(self, config: ServerConfig, app: ASGIApp, handler: ServerHandler, url: str) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        app: ASGIApp,
+        handler: ServerHandler,
+        url: str,
+        on_serving: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(_uvicorn_config(config, app))
         self.load_error: StartupError | None = None
         self.is_engine_dead = False
         self._handler = handler
+        self._on_serving = on_serving
         self._ends_when_dead = config.exit_when_dead == "on"
         self._drain_seconds = config.drain_seconds
         self._url = url
@@ -82,6 +97,7 @@ class DrainingServer(uvicorn.Server):
             self.load_error = error
             self.should_exit = True
             return
+        self._on_serving()
         if not self._is_draining:
             self._announce()
 

@@ -61,7 +61,8 @@ class ProcessingThread:
         try:
             choices = reader.read(request)
         except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-            self._results.put(Rejected(request.request_id, _as_api_error(error, request.request_id)))
+            failure = _as_api_error(error, request.request_id)
+            self._results.put(Rejected(request.request_id, failure, request.x_request_id))
             return
         opened = Opened(
             request_id=request.request_id,
@@ -69,6 +70,7 @@ class ProcessingThread:
             num_choices=request.num_choices,
             num_prompt_tokens=sum({s.prompt_index: s.num_prompt_tokens for s, _ in choices}.values()),
             arrival_seconds=request.arrival_seconds,
+            x_request_id=request.x_request_id,
         )
         self._results.put(opened)
         for sequence, _ in choices:
