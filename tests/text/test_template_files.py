@@ -65,6 +65,7 @@ def test_a_broken_template_is_said_at_the_start_and_to_who_chats(
     with pytest.raises(MissingChatTemplateError, match="template is broken") as caught:
         render_chat(tokenizer, PROMPT)
     assert reason in caught.value.message
+    assert caught.value.code == "chat_template_broken"
     assert tokenizer.encode("plain text needs none")
 
 
