@@ -20,15 +20,17 @@ from api.engine.model_loader.blas import preload_blas
 from api.engine.model_loader.locate import locate_model
 from api.errors import ApiError, StartupError
 from api.observability.logging import configure_logging
+from api.observability.queued_prints import queued_prints
 from api.routes import chat_completions, completions, models, openapi, status, tokenize
 from api.routes.answers import answer_api_error, answer_http_exception
 from api.routes.context import HttpContext
 from api.routes.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
 from api.server_handler import ServerHandler
+from api.serving.exit_codes import STARTUP_ERROR_CODE
 from api.serving.process_end import end_process
 from api.serving.server import serve
 from api.serving.sockets import open_socket
-from api.serving.supervisor import STARTUP_ERROR_CODE, Supervisor
+from api.serving.supervisor import OnServing, Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -79,15 +81,19 @@ def create_handler(config: ServerConfig) -> ServerHandler:
     return ServerHandler(config)
 
 
-def run_worker(config: ServerConfig, sock: socket.socket) -> int:
+def run_worker(config: ServerConfig, sock: socket.socket, on_serving: OnServing) -> int:
+    """A supervised process's whole work; returns the exit code."""
+    with queued_prints(configure_logging(config.verbose, config.log_format)):
+        return load_and_serve(config, sock, on_serving)
+
+
+def load_and_serve(config: ServerConfig, sock: socket.socket, on_serving: OnServing = lambda: None) -> int:
     """Loads and serves in this process; returns the exit code."""
-    configure_logging(config.verbose, config.log_format)
     try:
         handler = create_handler(config)
-        serve(config, create_app(config, handler), handler, sock)
+        return serve(config, create_app(config, handler), handler, sock, on_serving)
     except StartupError as error:
         return _report(error)
-    return 0
 
 
 def _report(error: StartupError) -> int:
@@ -96,18 +102,18 @@ def _report(error: StartupError) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 after a drain, 2 when the server cannot start, 130 on an early Ctrl-C."""
+    """Returns the exit code: see ``exit_codes.py``; 0 after a drain, 130 on an early Ctrl-C."""
     config = parse_args(sys.argv[1:] if argv is None else argv)
-    configure_logging(config.verbose, config.log_format)
-    try:
-        sock = open_socket(config.host, config.port)
-        if config.workers == 1 and not config.reload:
-            return run_worker(config, sock)
-        return _supervise(config, sock)
-    except StartupError as error:
-        return _report(error)
-    except KeyboardInterrupt:
-        return 130
+    with queued_prints(configure_logging(config.verbose, config.log_format)):
+        try:
+            sock = open_socket(config.host, config.port)
+            if config.workers == 1 and not config.reload:
+                return load_and_serve(config, sock)
+            return _supervise(config, sock)
+        except StartupError as error:
+            return _report(error)
+        except KeyboardInterrupt:
+            return 130
 
 
 def _supervise(config: ServerConfig, sock: socket.socket) -> int:

@@ -17,7 +17,16 @@ from api.config import (
     SpeculationChoice,
     Switch,
 )
-from api.option_values import non_negative_int, parse_size, path, port, positive_float, positive_int, seconds
+from api.option_checks import check_model_is_no_name, check_prefix_cache
+from api.option_values import (
+    non_negative_int,
+    parse_size,
+    path,
+    port,
+    positive_float,
+    positive_int,
+    seconds,
+)
 
 
 def parse_args(argv: Sequence[str]) -> ServerConfig:
@@ -27,7 +36,8 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
-    _check_prefix_cache(parser, args)
+    check_prefix_cache(parser, args)
+    check_model_is_no_name(parser, args)
     engine = EngineConfig(
         model=args.model,
         max_batch_size=args.max_batch_size,
@@ -54,7 +64,7 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
         reload=args.reload,
         verbose=args.verbose,
         log_format=args.log_format,
-        served_model_names=tuple(args.served_model_name),
+        served_model_names=tuple(name for group in args.served_model_name for name in group),
         accept_any_model=args.accept_any_model,
         allow_special_tokens=args.allow_special_tokens,
         share_prefix_cache=args.share_prefix_cache,
@@ -117,7 +127,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--served-model-name",
         metavar="NAME",
         nargs="+",
-        action="extend",
+        action="append",
         default=[],
         help="names that clients may use besides 'model' (default: the path and its last part)",
     )
@@ -286,14 +296,3 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
         "silence in a stream after which a comment line is sent (%(default)s)",
         "SECONDS",
     )
-
-
-def _check_prefix_cache(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    if args.prefix_cache_memory is not None and args.prefix_cache == "off":
-        parser.error("--prefix-cache-memory needs --prefix-cache on")
-    if None not in (args.prefix_cache_memory, args.kv_memory) and args.prefix_cache_memory > args.kv_memory:
-        parser.error("--prefix-cache-memory is more than --kv-memory, of which it is a part")
-    if args.prefix_cache_disk is not None and args.prefix_cache_dir is None:
-        parser.error("--prefix-cache-disk needs --prefix-cache-dir")
-    if args.prefix_cache_dir is not None and args.prefix_cache == "off":
-        parser.error("--prefix-cache-dir needs --prefix-cache on")

@@ -9,14 +9,17 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import structlog
+
 from api.config import EngineConfig, ServerConfig
 from api.engine.device_memory import DeviceMemory, give_back_memory
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.memory_assembly import build_memory, estimate_needs
 from api.engine.memory_plan import require_step
+from api.engine.model_loader.generation_config import describe, read_sampling_defaults
 from api.engine.model_loader.load import LoadedModel, load_model
-from api.engine.model_loader.locate import locate_model
-from api.engine.model_loader.memory import free_bytes
+from api.engine.model_loader.locate import ModelFiles, locate_model
+from api.engine.model_loader.memory import free_bytes, gigabytes, total_bytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
 from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
@@ -26,16 +29,20 @@ from api.engine.scheduler import Scheduler
 from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import VerificationCosts
+from api.errors import StartupError
 from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
 from api.stats import DeviceBytes
 from api.text.grammar.service import GrammarService
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import load_tokenizer
+from api.types import SamplingDefaults
+
+log = structlog.get_logger(__name__)
 
 Report = Callable[[str], None]
 
-_FALLBACK_VOCAB_SIZE = 256
+_FALLBACK_VOCAB_SIZE = 256  # the self-check's ids are below it; any safe bound will do
 _SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
 
 
@@ -52,6 +59,7 @@ class LoadedEngine:
     context_length: int
     fingerprint: str  # same weights and arithmetic: same value
     vocab_size: int  # token ids are below this
+    sampling_defaults: SamplingDefaults
     describe: dict[str, Any]  # what /stats says about the model
     read_device: Callable[[], DeviceBytes]
 
@@ -62,17 +70,21 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     Raises StartupError with one clear line for everything that can be wrong with a model.
     """
     check_disk_folder(config.engine)
+    _check_kv_memory(config)
     platform = detect_platform()
     prepare_device(platform)
     files = locate_model(config.engine.model, report)
+    sampling_defaults = _sampling_defaults(files, config.engine, report)
     find_classes = class_finder(load_model_package(platform.model_functions))
     loaded = load_model(files, config.engine, find_classes, report)
     tokenizer = load_tokenizer(
         loaded.folder,
         eos_token_ids=loaded.eos_token_ids,
+        model_vocab_size=loaded.vocab_size,
         trust_remote_code=config.engine.trust_remote_code,
     )
-    budget, vocab_size = _step_budget(config.engine, platform), _vocab_size(loaded)
+    budget = _step_budget(config.engine, platform)
+    vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
     needs = partial(estimate_needs, config.engine, loaded, platform, budget.max_step_tokens, vocab_size)
     require_step(free_bytes(), needs())
     chosen = choose_forward(
@@ -102,7 +114,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             tokenizer,
             context_length=loaded.context_length,
             memory_tokens=memory.slots.max_sequence_tokens,
-            default_max_tokens=config.default_max_tokens,
+            default_max_tokens=config.default_max_tokens or sampling_defaults.max_tokens,
         ),
         grammars=GrammarService(VocabularySource.of(tokenizer)),
         prefix_disk=disk,
@@ -110,9 +122,29 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         context_length=loaded.context_length,
         fingerprint=fingerprint,
         vocab_size=tokenizer.vocab_size,
+        sampling_defaults=sampling_defaults,
         describe=_describe(loaded, chosen, platform),
         read_device=DeviceMemory().read,
     )
+
+
+def _sampling_defaults(files: ModelFiles, config: EngineConfig, report: Report) -> SamplingDefaults:
+    if config.generation_config == "none":
+        return SamplingDefaults()
+    defaults = read_sampling_defaults(files.folder, log.warning)
+    if (line := describe(defaults)) is not None:
+        report(line)
+    return defaults
+
+
+def _check_kv_memory(config: ServerConfig) -> None:
+    """A limit beyond the machine is none: the system would end the process instead."""
+    asked, total = config.engine.kv_memory_bytes, total_bytes()
+    if asked is not None and total is not None and asked * config.workers > total:
+        each = f" for each of {config.workers} workers" if config.workers > 1 else ""
+        raise StartupError(
+            f"--kv-memory asks for {gigabytes(asked)}{each}; the machine has {gigabytes(total)} in all"
+        )
 
 
 def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
@@ -131,13 +163,6 @@ def _speculation(
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
     return PromptLookupSpeculation(VerificationCosts(budget, platform.row_multiple))
-
-
-def _vocab_size(loaded: LoadedModel) -> int:
-    """The ids that the self-check may use; any safe bound will do."""
-    nested = loaded.config.get("text_config") or {}
-    size = loaded.config.get("vocab_size", nested.get("vocab_size"))
-    return size if isinstance(size, int) and size > 0 else _FALLBACK_VOCAB_SIZE
 
 
 def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None) -> str:

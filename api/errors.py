@@ -25,6 +25,11 @@
 
 from __future__ import annotations
 
+from api.shortening import cut_middle
+
+_MAX_MESSAGE_CHARS = 1_000
+_MAX_PARAM_CHARS = 200
+
 
 class ApiError(Exception):
     """An error with OpenAI's four fields, mapped to HTTP only in ``routes/``."""
@@ -35,9 +40,10 @@ class ApiError(Exception):
     retry_after_seconds: int | None = None
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        # Names, values and paths in it are the client's, who decides how long they are.
+        self.message = cut_middle(message, _MAX_MESSAGE_CHARS)
+        super().__init__(self.message)
+        self.param = None if param is None else cut_middle(param, _MAX_PARAM_CHARS)
         if code is not None:
             self.code = code
 

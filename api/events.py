@@ -88,6 +88,7 @@ class Opened:
     num_choices: int  # for each prompt
     num_prompt_tokens: int  # each prompt once
     arrival_seconds: float
+    x_request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Rejected:
 
     request_id: str
     error: ApiError
+    x_request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Failed:
 
     request_id: str
     error: ApiError
+    x_request_id: str = ""
 
 
 TextEvent = Accepted | OutputDelta | ChoiceFinished | Finished | Failed

@@ -7,16 +7,23 @@ import re
 
 _UNIT_BYTES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _UNIT_BYTES |= {"KI": 1024, "MI": 1024**2, "GI": 1024**3, "TI": 1024**4}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[KMGT]I?)?)B?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[KMGT]I?)?)B?", re.IGNORECASE | re.ASCII)
+_MAX_SIZE_BYTES = 10**18  # beyond what any machine has
+_MAX_SHOWN_CHARS = 40
 
 
 def parse_size(text: str) -> int:
     """Bytes of a size such as ``24MB``, ``8GB``, ``1.5GiB`` or ``1000``; at least 1."""
     match = _SIZE.fullmatch(text.strip())
     num_bytes = int(float(match[1]) * _UNIT_BYTES[match[2].upper()]) if match else 0
-    if num_bytes < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 24MB, 8GB or 1.5GiB")
+    if not 1 <= num_bytes <= _MAX_SIZE_BYTES:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no size; write it as 24MB, 8GB or 1.5GiB")
     return num_bytes
+
+
+def shown(text: str) -> str:
+    """A value in a message about it, which stays one line whatever was typed."""
+    return repr(text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…")
 
 
 def path(text: str) -> str:
@@ -36,19 +43,19 @@ def non_negative_int(text: str) -> int:
 def port(text: str) -> int:
     port = non_negative_int(text)
     if port > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; ports end at 65535")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no port; ports end at 65535")
     return port
 
 
 def _int_from(text: str, minimum: int) -> int:
-    if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or int(text) < minimum:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {minimum} on")
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) < minimum:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number from {minimum} on")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    if not re.fullmatch(r"\d{1,9}(\.\d+)?|\.\d+", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,18})?|\.\d{1,18}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number from 0 on")
     return float(text)
 
 

@@ -19,10 +19,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -32,6 +32,7 @@ from api.events import TextEvent
 from api.observability.metrics import Metrics
 from api.observability.request_log import log_refused
 from api.open_files import keeps_open_file_limit
+from api.server_state import Health, ServedModel
 from api.server_stats import ServerStats
 from api.stats import PrefixDiskStats
 from api.threads.asides import AsideTable
@@ -60,27 +61,7 @@ log = structlog.get_logger(__name__)
 
 _ALIAS = "model"  # always a valid model name, so that examples work on any installation
 _JOIN_SECONDS = 5.0
-
-Status = Literal["loading", "ok", "draining", "dead"]
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """``detail`` says what is being done, or what is wrong."""
-
-    status: Status
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """What /v1/models shows. The first name is the canonical one."""
-
-    names: tuple[str, ...]
-    created_seconds: int  # Unix time of the server's start
-    context_length: int  # tokens
-    fingerprint: str  # changes with the weights and the arithmetic
-    vocab_size: int  # token ids are below this
+_DEAD_JOIN_SECONDS = 1.0
 
 
 def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedEngine:
@@ -98,6 +79,7 @@ class ServerHandler:
         self._progress = "waiting to load the model"
         self._is_draining = False
         self._death = ""  # why the engine is dead; empty while it lives
+        self._died = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loaded: Future[LoadedEngine] = Future()
         # Uncancellable: whoever awaits the load and leaves must not take it away from the others.
@@ -147,6 +129,10 @@ class ServerHandler:
         """Returns when requests are served. Raises StartupError where the model cannot be loaded."""
         await asyncio.wrap_future(self._loaded)
 
+    async def wait_dead(self) -> None:
+        """Returns when the engine can do nothing any more; a model that cannot be loaded is no such case."""
+        await self._died.wait()
+
     async def drain(self, timeout_seconds: float) -> None:
         """Refuses new requests and waits for the live ones; fails those that take longer."""
         self._is_draining = True
@@ -164,8 +150,9 @@ class ServerHandler:
             await asyncio.to_thread(self._join)
 
     def _join(self) -> None:
-        # A load cannot be interrupted; its daemon thread ends with the process.
-        end_seconds = time.monotonic() + (_JOIN_SECONDS if self._loaded.done() else 0.0)
+        # A load cannot be interrupted; its daemon thread ends with the process, as a stuck one does.
+        limit_seconds = _DEAD_JOIN_SECONDS if self._death else _JOIN_SECONDS
+        end_seconds = time.monotonic() + limit_seconds * self._loaded.done()
         if (engine := self._engine()) is not None:
             engine.grammars.close()
         for end, worker in zip(self._ends, self._workers, strict=True):
@@ -247,6 +234,7 @@ class ServerHandler:
             context_length=engine.context_length,
             fingerprint=engine.fingerprint,
             vocab_size=engine.vocab_size,
+            sampling_defaults=engine.sampling_defaults,
         )
 
     def stats(self) -> dict[str, Any]:
@@ -302,6 +290,7 @@ class ServerHandler:
         """The engine cannot go on: live requests fail now, later ones are refused."""
         log.error("engine dead", reason=reason)
         self._death = self._death or reason
+        self._died.set()
         self._abandon_all(ServerSideError("The engine stopped working; the server must be restarted."))
 
     def _abandon_all(self, error: ApiError) -> None:

@@ -74,6 +74,18 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """What a model's authors recommend where a request says nothing; None: nothing."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolUse:
     """The functions a model may call, as OpenAI's tool objects, and whether it has to."""
 
@@ -135,6 +147,7 @@ class GenerationRequest:
     arrival_seconds: float = 0.0  # time.monotonic() at submit
     priority: int = 0  # lower goes first
     client_id: str = ""  # whose fair share of the server this counts against
+    x_request_id: str = ""  # the name that its HTTP answer has, for log lines
     cache_salt: str = ""  # prompts share what is cached only with prompts of the same salt
     uses_prefix_cache: bool = True  # False: nothing is looked up for it, and nothing is kept of it
 

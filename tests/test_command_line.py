@@ -83,6 +83,19 @@ def test_every_option_reaches_its_field() -> None:
         "--prefix-cache off --prefix-cache-dir there",
         "--nonsense",
         "model another",
+        f"--kv-memory {'9' * 400}",
+        f"--kv-memory {'9' * 400}GB",
+        f"--max-body 0.{'0' * 400}1",
+        "--kv-memory 1e400",
+        "--kv-memory 999999999999TB",
+        f"--max-context {'9' * 400}",
+        f"--port {'9' * 400}",
+        f"--request-timeout {'9' * 400}",
+        f"--request-timeout 0.{'9' * 4000}",
+        "--served-model-name gpt-4o mlx-community/Qwen3-4B-4bit",
+        "--served-model-name gpt-4o model.gguf",
+        "--served-model-name gpt-4o tests",
+        "--served-model-name gpt-4o --served-model-name a b/c",
     ],
 )
 def test_wrong_values_end_with_code_2_and_one_line(words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +105,7 @@ def test_wrong_values_end_with_code_2_and_one_line(words: str, capsys: pytest.Ca
     usage, message = capsys.readouterr().err.splitlines()
     assert usage.startswith("usage:")
     assert message.startswith("app.py: error:")
+    assert len(message) < 250
 
 
 @pytest.mark.parametrize(
@@ -114,3 +128,19 @@ def test_sizes(text: str, num_bytes: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("--served-model-name org/name", ("org/name",)),
+        ("--served-model-name a b", ("a", "b")),
+        ("--served-model-name=a --served-model-name=org/b", ("a", "org/b")),
+        ("model --served-model-name a org/b", ("a", "org/b")),
+        ("--served-model-name a b -- model", ("a", "b")),
+    ],
+)
+def test_names_to_serve_under(words: str, names: tuple[str, ...]) -> None:
+    config = parse_args(words.split())
+    assert config.served_model_names == names
+    assert config.engine.model == ("model" if "model" in words.split() else None)

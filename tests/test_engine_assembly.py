@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from api.engine.speculation import NoSpeculation
 from api.engine_assembly import LoadedEngine, load_engine
 from api.errors import StartupError
 from api.generator import BatchGenerator
-from api.types import ChatPrompt, GenerationRequest, SamplingParams
+from api.types import ChatPrompt, GenerationRequest, SamplingDefaults, SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_sequence
 from tests.engine.tiny_models import FLAT, check_greedy, greedy_answer
 from tests.text.conftest import byte_level, write_folder
@@ -45,6 +46,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config_for(folder: Path, default_max_tokens: int | None = None, **settings: Any) -> ServerConfig:
     engine = EngineConfig(model=str(folder), **settings)
     return ServerConfig(engine=engine, default_max_tokens=default_max_tokens)
+
+
+def test_the_folders_sampling_is_read_and_said_unless_it_is_not_wanted(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "generation_config.json").write_text('{"top_k": 7, "max_new_tokens": 9, "top_p": "x"}')
+    lines: list[str] = []
+    with capture_logs() as logs:
+        engine = load_engine(config_for(tmp_path, kv_memory_bytes=10**7), lines.append)
+    assert engine.sampling_defaults == SamplingDefaults(top_k=7, max_tokens=9)
+    assert [line for line in lines if "top_k 7, max_tokens 9" in line]
+    assert [each["event"] for each in logs if "top_p" in each["event"] and each["log_level"] == "warning"]
+    assert limit_of(engine) == 9
+
+    config = config_for(tmp_path, kv_memory_bytes=10**7, default_max_tokens=5)
+    assert limit_of(load_engine(config, lines.append)) == 5  # the operator's word
+    config = config_for(tmp_path, kv_memory_bytes=10**7, generation_config="none")
+    assert load_engine(config, lines.append).sampling_defaults == SamplingDefaults()
+
+
+def limit_of(engine: LoadedEngine) -> int:
+    """Answer tokens of a request that names no limit."""
+    request = GenerationRequest("r1", ChatPrompt(({"role": "user", "content": "Hi"},)), GREEDY)
+    ((sequence, _),) = engine.prompt_reader.read(request)
+    return sequence.max_tokens
 
 
 def loop_over(engine: LoadedEngine) -> Loop[BatchGenerator]:

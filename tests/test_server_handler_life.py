@@ -226,3 +226,17 @@ def test_leaving_the_wait_does_not_cancel_the_load() -> None:
         await handler.stop()
 
     run(test)
+
+
+def test_a_death_is_told_and_a_failed_load_is_none() -> None:
+    engine = create_engine()
+
+    async def test() -> None:
+        async with serving(engine) as handler:
+            waiting = asyncio.create_task(handler.wait_dead())
+            engine.scheduler.schedule_error = RuntimeError("scheduler broke")
+            await events_of(handler.submit(create_request("a")))
+            await waiting
+            assert handler.served_model.sampling_defaults == engine.sampling_defaults
+
+    run(test)

@@ -56,7 +56,7 @@ _SHARED = (
     _honoured("stop", "up to 4 strings; in the content, not within a call or the reasoning"),
     _honoured("stream"),
     _honoured("stream_options", "tolerated without `stream`"),
-    _honoured("temperature"),
+    _honoured("temperature", "without it what the model's `generation_config.json` says, else 1"),
     _honoured("top_p", "0 keeps the likeliest token"),
     _no_effect("user", "nothing is stored by user; fair shares go by API key and address"),
 )

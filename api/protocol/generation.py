@@ -46,33 +46,36 @@ def to_request(
 
 
 def to_sampling(body: GenerationFields, served: ServedModel) -> SamplingParams:
-    """A request without a seed gets a random one, so everything below always has one."""
+    """What the request says, else what the model's folder says, else OpenAI's defaults.
+
+    A request without a seed gets a random one, so everything below always has one.
+    """
+    defaults = served.sampling_defaults
+    top_p = _first(body.top_p, defaults.top_p, 1.0)
     return SamplingParams(
-        temperature=_temperature(body),
-        top_p=float(body.top_p or 1.0),
-        top_k=max(0, body.top_k or 0),  # -1 is a common way to say off
-        min_p=float(body.min_p or 0.0),
+        # The smallest nucleus is the likeliest token.
+        temperature=0.0 if top_p < _SMALLEST_TOP_P else _first(body.temperature, defaults.temperature, 1.0),
+        top_p=top_p or 1.0,
+        top_k=max(0, int(_first(body.top_k, defaults.top_k, 0))),  # -1 is a common way to say off
+        min_p=_first(body.min_p, defaults.min_p, 0.0),
         seed=secrets.randbits(63) if body.seed is None else body.seed,
         frequency_penalty=float(body.frequency_penalty or 0.0),
         presence_penalty=float(body.presence_penalty or 0.0),
-        repetition_penalty=_repetition_penalty(body),
+        repetition_penalty=_first(_repetition_penalty(body), defaults.repetition_penalty, 1.0),
         logit_bias=_logit_bias(body.logit_bias or {}, served.vocab_size),
         num_top_logprobs=body.num_top_logprobs,
         min_tokens=_min_tokens(body),
     )
 
 
-def _temperature(body: GenerationFields) -> float:
-    if body.top_p is not None and body.top_p < _SMALLEST_TOP_P:
-        return 0.0  # the smallest nucleus is the likeliest token
-    return 1.0 if body.temperature is None else float(body.temperature)
+def _first(of_request: float | None, of_folder: float | None, otherwise: float) -> float:
+    return float(next(each for each in (of_request, of_folder, otherwise) if each is not None))
 
 
-def _repetition_penalty(body: GenerationFields) -> float:
-    penalty = one_of_names(
+def _repetition_penalty(body: GenerationFields) -> float | None:
+    return one_of_names(
         {"repetition_penalty": body.repetition_penalty, "repeat_penalty": body.repeat_penalty}
     )
-    return 1.0 if penalty is None else float(penalty)
 
 
 def one_of_names(values: Mapping[str, Value | None]) -> Value | None:

@@ -51,6 +51,7 @@ def _submit(request: Request, http: HttpContext, generation: GenerationRequest) 
         generation,
         client_id=client_id_of(request, http.client_secret),
         cache_salt=cache_salt_of(request, generation.cache_salt, shares=http.config.share_prefix_cache),
+        x_request_id=request.state.x_request_id,
     )
     return Exchange(
         handler=http.handler,

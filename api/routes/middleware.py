@@ -19,7 +19,7 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class RequestIdMiddleware:
-    """Puts ``x-request-id`` on every answer: the client's own where it is sane, else a new one."""
+    """Puts ``x-request-id`` on answers and log lines: the client's own where it is sane, else a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -28,14 +28,17 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        header = (b"x-request-id", _request_id(scope).encode("ascii"))
+        request_id = _request_id(scope)
+        header = (b"x-request-id", request_id.encode("ascii"))
+        scope.setdefault("state", {})["x_request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        with structlog.contextvars.bound_contextvars(x_request_id=request_id):
+            await self._app(scope, receive, send_with_id)
 
 
 def _request_id(scope: Scope) -> str:

@@ -140,6 +140,7 @@ class ModelObject(TypedDict):
     created: int
     owned_by: str
     context_length: int
+    sampling_defaults: dict[str, float | int]
 
 
 class ModelList(TypedDict):

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import cast
 
@@ -21,7 +23,9 @@ from api.server_handler import ServerHandler
 from api.serving.connections.doorkeeper import Connection, Doorkeeper
 from api.serving.connections.patience import Patience
 from api.serving.connections.protocol import ServingConfig
+from api.serving.exit_codes import ENGINE_DEAD_CODE
 from api.serving.sockets import url_of
+from api.serving.stop_signals import insists, stop_signals
 
 log = structlog.get_logger(__name__)
 
@@ -31,31 +35,49 @@ _TAIL_SECONDS = 3
 ECHO_SECONDS = 0.3
 # Longer than the usual 5 s, so that clients which pool connections do not meet one just closing.
 _IDLE_CONNECTION_SECONDS = 75
+# How long a dead engine's process still answers: live requests get their error, /health says why.
+_DEAD_SECONDS = 1.0
+_LAST_RESORT_SECONDS = 15.0  # for the rest of its end, whatever hangs
 
 
-def serve(config: ServerConfig, app: ASGIApp, handler: ServerHandler, sock: socket.socket) -> None:
-    """Serves until a signal has been obeyed. Raises StartupError when the model cannot be loaded."""
-    server = DrainingServer(config, app, handler, url_of(sock))
+def serve(
+    config: ServerConfig,
+    app: ASGIApp,
+    handler: ServerHandler,
+    sock: socket.socket,
+    on_serving: Callable[[], None] = lambda: None,
+) -> int:
+    """Serves until a signal has been obeyed or the engine is dead; returns the exit code.
+
+    ``on_serving`` is called when the model is loaded. Raises StartupError when the model cannot be loaded.
+    """
+    server = DrainingServer(config, app, handler, url_of(sock), on_serving)
+    if signal.SIGHUP in stop_signals():
+        signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn sets the others
     server.run([sock])
     if server.load_error is not None:
         raise server.load_error
+    return ENGINE_DEAD_CODE if server.is_engine_dead else 0
 
 
 class DrainingServer(uvicorn.Server):
-    """The first SIGINT or SIGTERM drains: it still listens and says 503. The second ends the process."""
+    """The first signal drains: it still listens and says 503. A second SIGINT or SIGTERM ends the process.
 
-    def __init__(self, config: ServerConfig, app: ASGIApp, handler: ServerHandler, url: str) -> None:
         raise_open_file_limit()
         patience = Patience(config.idle_read_seconds, _IDLE_CONNECTION_SECONDS)
         self._doorkeeper = Doorkeeper(patience, max_connections())
         super().__init__(_uvicorn_config(config, app, self._doorkeeper))
         self.load_error: StartupError | None = None
+        self.is_engine_dead = False
         self._handler = handler
+        self._on_serving = on_serving
+        self._ends_when_dead = config.exit_when_dead == "on"
         self._drain_seconds = config.drain_seconds
         self._url = url
         self._is_draining = False
         self._signalled_seconds = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._last_resort: threading.Timer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -64,6 +86,8 @@ class DrainingServer(uvicorn.Server):
         self._tasks.append(asyncio.create_task(self._watch_load()))
         connections = cast("set[Connection]", self.server_state.connections)
         self._tasks.append(asyncio.create_task(self._doorkeeper.watch(connections)))
+        if self._ends_when_dead:
+            self._tasks.append(asyncio.create_task(self._watch_engine()))
 
     async def _watch_load(self) -> None:
         try:
@@ -72,8 +96,28 @@ class DrainingServer(uvicorn.Server):
             self.load_error = error
             self.should_exit = True
             return
+        self._on_serving()
         if not self._is_draining:
             self._announce()
+
+    async def _watch_engine(self) -> None:
+        await self._handler.wait_dead()
+        if self._is_draining:
+            return
+        self.is_engine_dead = True
+        log.error("ending, because only a new process can serve again", exit_code=ENGINE_DEAD_CODE)
+        self._last_resort = threading.Timer(_LAST_RESORT_SECONDS, os._exit, (ENGINE_DEAD_CODE,))
+        self._last_resort.daemon = True
+        self._last_resort.start()
+        await asyncio.sleep(_DEAD_SECONDS)
+        self.should_exit = True
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            if self._last_resort is not None:
+                self._last_resort.cancel()
 
     def _announce(self) -> None:
         log.info(f"serving at {self._url}")
@@ -85,7 +129,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         now_seconds = time.monotonic()
         if self._is_draining:
-            if now_seconds - self._signalled_seconds < ECHO_SECONDS:
+            if now_seconds - self._signalled_seconds < ECHO_SECONDS or not insists(sig):
                 return
             os._exit(128 + sig)  # threads may be deep in native code; nothing gentler is sure to end them
         self._is_draining, self._signalled_seconds = True, now_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -9,27 +10,46 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
 import structlog
 
+from api.serving.exit_codes import ENGINE_DEAD_CODE, STARTUP_ERROR_CODE, WORKERS_CRASHED_CODE
 from api.serving.process_end import end_process
+from api.serving.restarts import RestartPolicy
 from api.serving.server import ECHO_SECONDS
+from api.serving.stop_signals import insists, stop_signals
 
 log = structlog.get_logger(__name__)
 
-WorkerTarget = Callable[[socket.socket], int]
+OnServing = Callable[[], None]
+WorkerTarget = Callable[[socket.socket, OnServing], int]  # calls it as soon as requests are answered
 
-STARTUP_ERROR_CODE = 2
 _RELOAD_PERIOD_SECONDS = 0.5
-_MIN_UPTIME_SECONDS = 10.0  # a worker that dies sooner would only die again
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    process: BaseProcess
+    started_seconds: float  # time.monotonic()
+    serving: Connection  # readable from when it serves
+
+    @property
+    def has_served(self) -> bool:
+        """Ask once, when the worker has ended."""
+        with self.serving:
+            try:
+                return self.serving.poll() and self.serving.recv_bytes() != b""
+            except (EOFError, OSError):
+                return False
 
 
 class Supervisor:
-    """Starts workers that share one listening socket, and replaces the ones that crash.
+    """Starts workers that share one listening socket, and replaces those that crash or whose engine died.
 
     Workers are spawned, not forked: neither MLX nor a threaded parent survives a fork.
     """
@@ -41,14 +61,16 @@ class Supervisor:
         self._sock = sock
         self._num_workers = num_workers
         self._watched = CodeWatch(watched) if watched is not None else None
-        self._workers: dict[BaseProcess, float] = {}  # process -> time.monotonic() of its start
+        self._workers: list[Worker] = []
+        self._restarts = RestartPolicy(num_workers)
+        self._due_starts: list[float] = []  # time.monotonic() of those to come
         self._wake_reader, self._wake_writer = os.pipe()
         self._signal: int | None = None
         self._signalled_seconds = 0.0
 
     def run(self) -> int:
         """Returns the exit code: 0 after a signal, 2 when the workers cannot start, 1 when they crash."""
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in stop_signals():
             signal.signal(each, self._handle_signal)
         for _ in range(self._num_workers):
             self._start_worker()
@@ -59,66 +81,90 @@ class Supervisor:
     def _handle_signal(self, sig: int, frame: FrameType | None) -> None:
         now_seconds = time.monotonic()
         if self._signal is not None:
-            if now_seconds - self._signalled_seconds < ECHO_SECONDS:
+            if now_seconds - self._signalled_seconds < ECHO_SECONDS or not insists(sig):
                 return
             for worker in self._workers:
-                worker.kill()
+                worker.process.kill()
             os._exit(128 + sig)
         self._signal, self._signalled_seconds = sig, now_seconds
         os.write(self._wake_writer, b"!")
 
     def _start_worker(self) -> None:
         context = multiprocessing.get_context("spawn")
-        worker = context.Process(target=run_supervised, args=(self._target, self._sock))
-        worker.start()
-        self._workers[worker] = time.monotonic()
-        log.debug("worker started", pid=worker.pid)
+        serving, told = context.Pipe(duplex=False)
+        process = context.Process(target=run_supervised, args=(self._target, self._sock, told))
+        process.start()
+        told.close()  # the worker has its own: it is closed when the worker ends
+        self._workers.append(Worker(process, time.monotonic(), serving))
+        log.debug("worker started", pid=process.pid)
 
     def _supervise(self) -> int:
         while self._signal is None:
-            timeout = _RELOAD_PERIOD_SECONDS if self._watched else None
-            wait([self._wake_reader, *(worker.sentinel for worker in self._workers)], timeout)
+            wait(
+                [self._wake_reader, *(worker.process.sentinel for worker in self._workers)],
+                self._wait_seconds(),
+            )
             if self._signal is None and (code := self._replace_dead()) is not None:
                 return code
+            self._start_due()
             if self._signal is None and self._watched and (changed := self._watched.changed()):
                 self._reload(changed)
         return 0
 
+    def _wait_seconds(self) -> float | None:
+        """Until there is something to do although nothing happens; None: never."""
+        waits = [max(0.0, due - time.monotonic()) for due in self._due_starts]
+        return min([*waits, *([_RELOAD_PERIOD_SECONDS] if self._watched else [])], default=None)
+
     def _replace_dead(self) -> int | None:
-        """Restarts crashed workers; returns an exit code where that would be pointless."""
-        for worker in [each for each in self._workers if not each.is_alive()]:
-            uptime_seconds = time.monotonic() - self._workers.pop(worker)
-            if worker.exitcode == STARTUP_ERROR_CODE:
+        """Lets successors of ended workers start; returns an exit code where that would be pointless."""
+        for worker in [each for each in self._workers if not each.process.is_alive()]:
+            self._workers.remove(worker)
+            exit_code, has_served = worker.process.exitcode, worker.has_served
+            if exit_code == STARTUP_ERROR_CODE:
                 return STARTUP_ERROR_CODE
-            if self._watched is not None:
-                log.error("worker ended, waiting for a change of the code", exit_code=worker.exitcode)
+            if self._watched is not None and exit_code != ENGINE_DEAD_CODE:
+                log.error("worker ended, waiting for a change of the code", exit_code=exit_code)
                 continue
-            log.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
-            if uptime_seconds < _MIN_UPTIME_SECONDS:
-                return 1
-            self._start_worker()
+            uptime_seconds = time.monotonic() - worker.started_seconds
+            pause_seconds = self._restarts.pause_seconds(has_served, uptime_seconds)
+            pid = worker.process.pid
+            log.error("worker died", pid=pid, exit_code=exit_code, restart_in_seconds=pause_seconds)
+            if pause_seconds is None:
+                return WORKERS_CRASHED_CODE
+            self._due_starts.append(time.monotonic() + pause_seconds)
         return None
+
+    def _start_due(self) -> None:
+        now_seconds = time.monotonic()
+        for due_seconds in [each for each in self._due_starts if each <= now_seconds]:
+            self._due_starts.remove(due_seconds)
+            if self._signal is None:
+                self._start_worker()
 
     def _reload(self, changed: Path) -> None:
         log.info("code changed, restarting", file=str(changed))
         self._stop_workers()
+        self._due_starts.clear()
         for _ in range(self._num_workers if self._signal is None else 0):
             self._start_worker()
 
     def _stop_workers(self) -> None:
         """Lets all workers drain at the same time, and waits for them."""
         for worker in self._workers:
-            worker.terminate()
+            worker.process.terminate()
         for worker in self._workers:
-            worker.join()
+            worker.process.join()
+            worker.serving.close()
         self._workers.clear()
 
 
-def run_supervised(target: WorkerTarget, sock: socket.socket) -> None:
-    """A worker's whole life. Ctrl-C reaches the whole group: here only the parent's word counts."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def run_supervised(target: WorkerTarget, sock: socket.socket, told: Connection) -> None:
+    """A worker's whole life. Ctrl-C and a closing terminal reach the whole group: the parent decides."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    end_process(target(sock))
+    end_process(target(sock, functools.partial(told.send_bytes, b"serving")))
 
 
 def _end_with_parent() -> None:

@@ -54,6 +54,9 @@ def render_chat(tokenizer: Tokenizer, prompt: ChatPrompt) -> RenderedPrompt:
     """
     if not tokenizer.has_chat_template:
         raise MissingChatTemplateError("The model has no chat template.", param="messages")
+    if tokenizer.template_error is not None:
+        message = f"The model's chat template is broken ({tokenizer.template_error})."
+        raise MissingChatTemplateError(message, param="messages", code="chat_template_broken")
     if prompt.continue_final_message:
         _check_continuable(prompt.messages)
     text = _render(tokenizer, prompt, _template_options(prompt.template_options))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 
 # What rendering raises for messages it was not written for. Templates come with the model and run
 # in a sandbox, so a failure says that these messages do not suit them, not that the server is broken.
@@ -56,6 +56,17 @@ def _call_messages(call_id: str) -> list[dict[str, Any]]:
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": _RESULT, "tool_call_id": call_id, "name": _CALL},
     ]
+
+
+def find_template_error(render: Render) -> str | None:
+    """Returns what is wrong with a template that no messages can be rendered with; None where it is well."""
+    try:
+        render([_USER_MESSAGE], None)
+    except TemplateSyntaxError as error:
+        return f"line {error.lineno}: {error.message}"
+    except (TemplateError, *TEMPLATE_FAILURES):
+        pass  # these messages do not suit it; others may
+    return None
 
 
 def probe_template(render: Render) -> TemplateSupport:

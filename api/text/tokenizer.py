@@ -8,12 +8,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
+
 from api.errors import StartupError
 from api.open_files import keeps_open_file_limit
-from api.text.template_support import TemplateSupport, probe_template
+from api.text.template_files import old_template_options
+from api.text.template_support import TemplateSupport, find_template_error, probe_template
 from api.text.token_pieces import TokenPieces
 
+log = structlog.get_logger(__name__)
+
 _MAX_REASON_CHARS = 300
+_INT32_MAX = 2**31 - 1
 
 
 class TokenizerBackend(Protocol):
@@ -73,15 +79,26 @@ class Tokenizer:
     in it changes but the memo of ``pieces``, which only the decoding side touches.
     """
 
-    def __init__(self, backend: TokenizerBackend, eos_token_ids: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        backend: TokenizerBackend,
+        eos_token_ids: Collection[int] = (),
+        model_vocab_size: int | None = None,
+    ) -> None:
         self._backend = backend
         self.vocab_size = len(backend)  # added tokens included; the model's own may be padded beyond
         self.has_chat_template = backend.has_chat_template
-        self.eos_token_ids = frozenset(eos_token_ids) | frozenset(backend.eos_token_ids)
+        # transformers gives an end token that the vocabulary lacks an id of its own, behind the model's last.
+        self.eos_token_ids = frozenset(
+            token_id
+            for token_id in {*eos_token_ids, *backend.eos_token_ids}
+            if 0 <= token_id < (model_vocab_size or _INT32_MAX)
+        )
         # The first encoding drops a truncation or padding that the file asks for; that mutates the
         # backend, so it must not happen while another thread decodes. The pieces encode at once.
         self.pieces = TokenPieces(self)
         self.declared_formats = DeclaredFormats.of(backend)
+        self.template_error = find_template_error(self._render) if self.has_chat_template else None
         self.template_support = probe_template(self._render) if self.has_chat_template else TemplateSupport()
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
@@ -148,7 +165,7 @@ class Tokenizer:
 def _load_backend(folder: Path, eos_token_ids: Collection[int], trust_remote_code: bool) -> TokenizerBackend:
     with keeps_open_file_limit():
         mlx_lm_utils: Any = import_module("mlx_lm.utils")  # brings mlx with it, so not at the top
-    options = {"trust_remote_code": trust_remote_code}
+    options = {"trust_remote_code": trust_remote_code, **old_template_options(folder)}
     backend: TokenizerBackend = mlx_lm_utils.load_tokenizer(
         folder, options, eos_token_ids=list(eos_token_ids) or None
     )
@@ -156,18 +173,27 @@ def _load_backend(folder: Path, eos_token_ids: Collection[int], trust_remote_cod
 
 
 def load_tokenizer(
-    folder: Path, *, eos_token_ids: Collection[int] = (), trust_remote_code: bool = False
+    folder: Path,
+    *,
+    eos_token_ids: Collection[int] = (),
+    model_vocab_size: int | None = None,
+    trust_remote_code: bool = False,
 ) -> Tokenizer:
     """Reads the tokenizer files of a model folder.
 
-    ``eos_token_ids`` are the model configuration's; the tokenizer's own are added. Raises
-    StartupError for missing or damaged files.
+    ``eos_token_ids`` are the model configuration's; the tokenizer's own are added, as far as the model
+    can say them. Raises StartupError for missing or damaged files; a broken chat template is logged only,
+    because plain completions need none.
     """
     if not any(folder.glob("*token*")):  # a folder that is none would be taken for a name to download
         raise StartupError(f"There are no tokenizer files in {folder}; expected tokenizer.json.")
     try:
-        return Tokenizer(_load_backend(folder, eos_token_ids, trust_remote_code), eos_token_ids)
+        backend = _load_backend(folder, eos_token_ids, trust_remote_code)
+        tokenizer = Tokenizer(backend, eos_token_ids, model_vocab_size)
     except Exception as error:  # the Rust parser of tokenizer.json raises plain Exception
         reason = " ".join(str(error).split())[:_MAX_REASON_CHARS]
         message = f"Cannot load the tokenizer in {folder}: {type(error).__name__}: {reason}"
         raise StartupError(message) from error
+    if tokenizer.template_error is not None:
+        log.warning("the chat template is broken: chats will be refused", error=tokenizer.template_error)
+    return tokenizer

@@ -20,6 +20,7 @@ from api.types import (
     GenerationRequest,
     Grammar,
     SampledToken,
+    SamplingDefaults,
     StepOutput,
     StepPlan,
 )
@@ -148,6 +149,10 @@ class LoadedEngine(Protocol):
     @property
     def vocab_size(self) -> int:
         """Token ids are below this."""
+
+    @property
+    def sampling_defaults(self) -> SamplingDefaults:
+        """What the model's folder recommends."""
 
     @property
     def describe(self) -> dict[str, Any]:

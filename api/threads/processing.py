@@ -151,7 +151,7 @@ class ProcessingThread:
 
     def _open(self, request: GenerationRequest, choices: Choices | ApiError) -> None:
         if isinstance(choices, ApiError):
-            self._results.put(Rejected(request.request_id, choices))
+            self._results.put(Rejected(request.request_id, choices, request.x_request_id))
             return
         opened = Opened(
             request_id=request.request_id,
@@ -159,6 +159,7 @@ class ProcessingThread:
             num_choices=request.num_choices,
             num_prompt_tokens=sum({s.prompt_index: s.num_prompt_tokens for s, _ in choices}.values()),
             arrival_seconds=request.arrival_seconds,
+            x_request_id=request.x_request_id,
         )
         self._results.put(opened)
         for sequence, _ in choices:

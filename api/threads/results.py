@@ -49,6 +49,7 @@ class _Answer:
     num_choices: int  # for each prompt
     num_prompt_tokens: int
     open_choices: set[int]  # indices of those that go on
+    x_request_id: str
 
     @property
     def usage(self) -> Usage:
@@ -96,15 +97,19 @@ class ResultsThread:
                 return self._handle_step(outputs)
             case Opened():
                 return self._open(message)
-            case Rejected(request_id, error):
-                return [self._fail(request_id, error)]
+            case Rejected(request_id, error, x_request_id):
+                return [self._fail(request_id, error, x_request_id)]
             case Cancel(request_id):  # always of a whole request: choices end here
                 return [self._finish(request_id, FinishReason.CANCELLED)]
 
     def _open(self, message: Opened) -> list[TextEvent]:
         choices = tuple(_Choice(p, RequestTiming(message.arrival_seconds)) for p in message.pipelines)
         self._answers[message.request_id] = _Answer(
-            choices, message.num_choices, message.num_prompt_tokens, set(range(len(choices)))
+            choices,
+            message.num_choices,
+            message.num_prompt_tokens,
+            set(range(len(choices))),
+            message.x_request_id,
         )
         return [Accepted(message.request_id, message.num_prompt_tokens)]
 
@@ -156,7 +161,7 @@ class ResultsThread:
         """One choice broke: its request fails alone, and as a whole."""
         if not output.is_last or len(answer.open_choices) > 1:
             self._inbox.put(Cancel(output.request_id))
-        return self._fail(output.request_id, error)
+        return self._fail(output.request_id, error, answer.x_request_id)
 
     def _finish(self, request_id: str, reason: FinishReason) -> Finished:
         """Also for ids without an answer: cancelled before they were opened, or ended already.
@@ -166,13 +171,15 @@ class ResultsThread:
         answer = self._answers.pop(request_id, None)
         if answer is None:
             return Finished(request_id, reason, Usage(0, 0))
-        log_finished(request_id, reason, answer.usage, [choice.timing for choice in answer.choices])
+        with structlog.contextvars.bound_contextvars(x_request_id=answer.x_request_id):
+            log_finished(request_id, reason, answer.usage, [choice.timing for choice in answer.choices])
         return Finished(request_id, reason, answer.usage)
 
-    def _fail(self, request_id: str, error: ApiError) -> Failed:
+    def _fail(self, request_id: str, error: ApiError, x_request_id: str) -> Failed:
         self._answers.pop(request_id, None)
         log_unanswered = log_refused if isinstance(error, InvalidRequestError) else log_failed
-        log_unanswered(request_id, error)
+        with structlog.contextvars.bound_contextvars(x_request_id=x_request_id):
+            log_unanswered(request_id, error)
         return Failed(request_id, error)
 
 

@@ -123,6 +123,7 @@ class FakeServerHandler:
         )
         self.refusal: ApiError | None = None
         self.load_error: StartupError | None = None
+        self.died = asyncio.Event()
         self.requests: list[GenerationRequest] = []
         self.channels: list[FakeChannel] = []
         self.cancelled: list[str] = []
@@ -141,6 +142,9 @@ class FakeServerHandler:
     async def wait_loaded(self) -> None:
         if self.load_error is not None:
             raise self.load_error
+
+    async def wait_dead(self) -> None:
+        await self.died.wait()
 
     def submit(self, request: GenerationRequest) -> FakeChannel:
         for each in (self.refusal, self.bug):

@@ -1,6 +1,7 @@
 """A program like app.py, with a fake engine: ``serving_program.py MODE [options]``.
 
-``load-error`` fails to load, ``hang`` answers never end by themselves, ``crash`` dies at the start.
+``load-error`` fails to load, ``hang`` answers never end by themselves, ``crash`` dies at the start, and
+``fragile`` loses its engine by the first request, once its answer has begun.
 """
 
 from __future__ import annotations
@@ -15,23 +16,38 @@ from pathlib import Path
 
 from api.command_line import parse_args
 from api.config import ServerConfig
-from api.errors import NotServingError, StartupError
+from api.errors import NotServingError, ServerSideError, StartupError
 from api.events import Failed
+from api.server_handler import Health
+from api.serving.exit_codes import STARTUP_ERROR_CODE
 from api.serving.server import serve
 from api.serving.sockets import open_socket, url_of
-from api.serving.supervisor import Supervisor
+from api.serving.supervisor import OnServing, Supervisor
+from api.types import GenerationRequest
 from app import create_app
-from tests.fakes.server_handler import FakeServerHandler, hanging, hello
+from tests.fakes.server_handler import FakeChannel, FakeServerHandler, hanging, hello
 
 
 class ProgramHandler(FakeServerHandler):
     """Drains like the real one: what has not ended in time fails."""
 
     def __init__(self, mode: str) -> None:
-        super().__init__(hanging if mode == "hang" else hello)
+        super().__init__(hello if mode == "hello" else hanging)
+        self._is_fragile = mode == "fragile"
         self.served_model = replace(self.served_model, names=(f"pid-{os.getpid()}", "model"))
         if mode == "load-error":
             self.load_error = StartupError("no such model: 'x'")
+
+    def submit(self, request: GenerationRequest) -> FakeChannel:
+        channel = super().submit(request)
+        if self._is_fragile:
+            asyncio.get_running_loop().call_later(0.1, self._die, channel)
+        return channel
+
+    def _die(self, channel: FakeChannel) -> None:
+        self.health = Health("dead", "the batch thread died")
+        self.died.set()
+        channel.put(Failed(channel.request_id, ServerSideError("The engine stopped working.")))
 
     async def drain(self, timeout_seconds: float) -> None:
         await super().drain(timeout_seconds)
@@ -41,16 +57,15 @@ class ProgramHandler(FakeServerHandler):
                 channel.put(Failed(channel.request_id, NotServingError("The server is shutting down.")))
 
 
-def run(mode: str, config: ServerConfig, sock: socket.socket) -> int:
+def run(mode: str, config: ServerConfig, sock: socket.socket, on_serving: OnServing = lambda: None) -> int:
     if mode == "crash":
         return 7
     handler = ProgramHandler(mode).typed
     try:
-        serve(config, create_app(config, handler), handler, sock)
+        return serve(config, create_app(config, handler), handler, sock, on_serving)
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return STARTUP_ERROR_CODE
 
 
 def main() -> int:

@@ -1,10 +1,12 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from api.errors import InvalidRequestError
-from api.types import SamplingParams
-from tests.protocol.conftest import Convert
+from api.protocol import chat_completions, completions
+from api.types import SamplingDefaults, SamplingParams
+from tests.protocol.conftest import SERVED, Convert
 
 
 def test_defaults_change_nothing(convert: Convert) -> None:
@@ -88,3 +90,42 @@ def test_contradictions_and_ids_beyond_the_vocabulary(
     with pytest.raises(InvalidRequestError) as caught:
         convert(**fields)
     assert caught.value.param == param
+
+
+FOLDERS = SamplingDefaults(temperature=0.6, top_p=0.9, top_k=20, min_p=0.05, repetition_penalty=1.1)
+
+
+@pytest.mark.parametrize("absent", [{}, {"temperature": None, "top_k": None, "repetition_penalty": None}])
+def test_the_folder_says_what_the_request_leaves_open(absent: dict[str, Any]) -> None:
+    expected = SamplingParams(0.6, 0.9, 20, 0.05, seed=5, repetition_penalty=1.1)
+    assert sampling(FOLDERS, seed=5, **absent) == expected
+
+
+def test_the_request_comes_before_the_folder_also_with_what_is_off() -> None:
+    off = {"temperature": 0, "top_p": 1, "top_k": 0, "min_p": 0, "repeat_penalty": 1}
+    assert sampling(FOLDERS, seed=5, **off) == SamplingParams(temperature=0.0, seed=5)
+
+
+def test_one_field_of_the_request_leaves_the_folders_others() -> None:
+    found = sampling(FOLDERS, temperature=1.5)
+    assert (found.temperature, found.top_p, found.top_k) == (1.5, 0.9, 20)
+
+
+def test_a_folder_that_does_not_sample_is_greedy_until_a_request_wants_more() -> None:
+    assert sampling(SamplingDefaults(temperature=0.0)).is_greedy
+    assert sampling(SamplingDefaults(temperature=0.0), temperature=0.5).temperature == 0.5
+    assert sampling(SamplingDefaults(top_p=0.0)).is_greedy
+
+
+def test_both_dialects_know_the_folder() -> None:
+    body = {"model": "model", "prompt": "Hi", "n": 2}
+    served = replace(SERVED, sampling_defaults=FOLDERS)
+    request = completions.to_generation_request(completions.parse_completion(body, served, False), served)
+    assert (request.sampling.top_k, request.num_choices) == (20, 2)
+
+
+def sampling(defaults: SamplingDefaults, **fields: Any) -> SamplingParams:
+    body = {"model": "model", "messages": [{"role": "user", "content": "Hi"}], **fields}
+    served = replace(SERVED, sampling_defaults=defaults)
+    parsed = chat_completions.parse_chat_completion(body, served, False)
+    return chat_completions.to_generation_request(parsed, served).sampling

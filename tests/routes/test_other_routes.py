@@ -24,6 +24,7 @@ def test_models_are_listed(client: httpx.AsyncClient) -> None:
         "created": 1700000000,
         "owned_by": "local",
         "context_length": 4096,
+        "sampling_defaults": {},
     }
 
 

@@ -4,62 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.fakes.live_server import wait_until
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-BODY = {"model": "model", "messages": [{"role": "user", "content": "hi"}], "stream": True}
-
-Start = Callable[..., tuple["subprocess.Popen[str]", str]]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts the program; returns it and its URL."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(mode: str, *options: str) -> tuple[subprocess.Popen[str], str]:
-        command = [sys.executable, "-m", "tests.fakes.serving_program", mode, *options]
-        environment = os.environ | {"WATCHED": str(tmp_path)}
-        program = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(program)
-        assert program.stdout is not None
-        return program, program.stdout.readline().strip()
-
-    yield run
-    for program in started:
-        if program.poll() is None:
-            os.killpg(program.pid, signal.SIGKILL)
-        program.communicate()
-
-
-def worker_name(url: str) -> str:
-    """Waits in the socket's backlog until a worker answers."""
-    name: str = httpx.get(f"{url}/v1/models", timeout=20).json()["data"][0]["id"]
-    return name
-
-
-def is_replaced(url: str, before: str) -> bool:
-    try:
-        return worker_name(url) != before
-    except httpx.TransportError:  # taken by the old worker just as it ended
-        return False
+from tests.serving.programs import BODY, Start, is_replaced, worker_name
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])

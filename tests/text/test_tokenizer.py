@@ -97,3 +97,18 @@ def test_one_thread_encodes_while_another_decodes(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert results == {"encoded": {str(token_ids)}, "decoded": {TEXT}}
+
+
+@pytest.mark.parametrize("eos_token_id", [-1, 2**40, 10_000])
+def test_ids_that_the_model_cannot_say_end_nothing(tmp_path: Path, eos_token_id: int) -> None:
+    folder = write_folder(tmp_path, byte_level())
+    tokenizer = load_tokenizer(folder, eos_token_ids=[eos_token_id, 5], model_vocab_size=10_000)
+    assert tokenizer.eos_token_ids == {5, *tokenizer.encode("<|end|>")}
+
+
+def test_an_end_token_that_the_vocabulary_lacks_is_none(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, byte_level())
+    size = load_tokenizer(folder).vocab_size
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"eos_token": "<|nobody|>"}))
+    assert load_tokenizer(folder, eos_token_ids=[5], model_vocab_size=size).eos_token_ids == {5}

@@ -27,6 +27,7 @@ from api.types import (
     Grammar,
     SampledLogprobs,
     SampledToken,
+    SamplingDefaults,
     SamplingParams,
     Slot,
     Span,
@@ -266,6 +267,7 @@ class FakeEngine:
     context_length: int = 128
     fingerprint: str = "fp_0123456789ab"
     vocab_size: int = 256
+    sampling_defaults: SamplingDefaults = field(default_factory=lambda: SamplingDefaults(top_k=20))
     prefix_disk: PrefixDisk = field(default_factory=NoPrefixDisk)
     describe: dict[str, Any] = field(default_factory=lambda: {"parameters": 1})
 

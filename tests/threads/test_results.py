@@ -4,6 +4,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from api.errors import ContextLengthError, InvalidRequestError, ServerSideError
@@ -51,7 +52,7 @@ def opened(
     request_id: str = "a", stop: tuple[str, ...] = (), num_choices: int = 1, num_prompts: int = 1
 ) -> Opened:
     pipelines = tuple(FakePipeline(stop) for _ in range(num_prompts * num_choices))
-    return Opened(request_id, pipelines, num_choices, 3, arrival_seconds=0.0)
+    return Opened(request_id, pipelines, num_choices, 3, 0.0, x_request_id=f"x-{request_id}")
 
 
 def token(
@@ -248,3 +249,19 @@ def test_an_answer_with_calls_ends_for_them() -> None:
 
     assert run(FinishReason.STOP) == finished(FinishReason.TOOL_CALLS, Usage(3, 1, 0, 1))
     assert run(FinishReason.LENGTH) == finished(FinishReason.LENGTH, Usage(3, 1, 0, 1))
+
+
+def test_each_line_of_a_request_has_the_name_that_its_client_knows() -> None:
+    refused, broken = InvalidRequestError("no"), ServerSideError("broken")
+    messages = [opened("a"), opened("b"), opened("c")]
+    ends = [StepOutput("b", error=broken), token("!", "a", FinishReason.STOP)]
+    merge = structlog.contextvars.merge_contextvars
+    with capture_logs(processors=(merge,)) as lines:
+        Stage().run(*messages, StepOutputs(ends), Cancel("c"), Rejected("d", refused, "x-d"))
+    names = [(line["event"], line["request_id"], line["x_request_id"]) for line in lines]
+    assert names == [
+        ("request failed", "b", "x-b"),
+        ("request finished", "a", "x-a"),
+        ("request finished", "c", "x-c"),
+        ("request refused", "d", "x-d"),
+    ]

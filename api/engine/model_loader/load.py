@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import mlx_lm.utils
+import structlog
 from mlx.utils import tree_flatten
 
 from api.config import EngineConfig
@@ -22,7 +23,10 @@ from api.engine.model_loader.gguf import GetModelClasses, build_model, unify_pre
 from api.engine.model_loader.locate import ModelFiles, Report
 from api.engine.model_loader.memory import free_bytes, gigabytes, is_cpu_backend, own_limit_bytes
 from api.engine.model_loader.safetensors_check import check_safetensors
+from api.engine.model_loader.vocabulary import eos_token_ids_of, vocab_size_of
 from api.errors import StartupError
+
+log = structlog.get_logger(__name__)
 
 DEFAULT_CONTEXT_TOKENS = 4096
 _CONTEXT_KEYS = (
@@ -52,6 +56,7 @@ class LoadedModel:
     num_parameters: int
     weight_bytes: int
     context_length: int  # tokens, bounded by the operator's limit
+    vocab_size: int | None  # rows of its head: ids are below this; None where its config does not say
     eos_token_ids: frozenset[int]  # as the config names them; the tokenizer may know more
     fingerprint: str  # same weights, settings and MLX version: same value
 
@@ -77,6 +82,7 @@ def load_model(
         num_parameters=num_parameters,
         weight_bytes=weight_bytes(model),
         context_length=context_length(model_config, config.max_context_tokens),
+        vocab_size=vocab_size_of(model_config),
         eos_token_ids=_eos_token_ids(model_config),
         fingerprint=_fingerprint(model_config, weight_files),
     )
@@ -169,9 +175,10 @@ def _precision(model: nn.Module) -> str:
 
 
 def _eos_token_ids(config: dict[str, Any]) -> frozenset[int]:
-    named = config.get("eos_token_id", (config.get("text_config") or {}).get("eos_token_id"))
-    ids = named if isinstance(named, list) else [named]
-    return frozenset(token_id for token_id in ids if isinstance(token_id, int))
+    ids, others = eos_token_ids_of(config)
+    if others:
+        log.warning("eos_token_id is not in the vocabulary, ignored", eos_token_id=str(others))
+    return ids
 
 
 def _fingerprint(config: dict[str, Any], weight_files: list[Path]) -> str:

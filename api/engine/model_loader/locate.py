@@ -10,6 +10,7 @@ from pathlib import Path
 from api.engine.model_loader.default_model import DEFAULT_MODEL_NAME, ensure_default_model
 from api.engine.model_loader.gguf_folder import prepare_gguf_folder
 from api.engine.model_loader.hub import download_repo, is_repo_id
+from api.engine.model_loader.hub_cache import cached_names, resolve_snapshot
 from api.errors import StartupError
 
 Report = Callable[[str], None]
@@ -39,7 +40,9 @@ def locate_model(model: str | None, report: Report) -> ModelFiles:
     path = Path(os.path.expanduser(model))
     # Path("") is the current folder. os.path, unlike Path.is_dir, takes names that no file can have.
     if model and os.path.isdir(path):
-        return ModelFiles(_checked_folder(path), _names(model, path.resolve().name))
+        folder = resolve_snapshot(path)
+        names = cached_names(folder) or (path.resolve().name,)
+        return ModelFiles(_checked_folder(folder), _names(model, *names))
     if os.path.isfile(path):
         return _gguf_files(_checked_gguf(path), _names(model, path.name, path.stem), report)
     if _looks_like_path(model) or not is_repo_id(model):

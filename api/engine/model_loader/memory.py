@@ -34,6 +34,14 @@ def max_array_bytes() -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
+def total_bytes() -> int | None:
+    """Returns all the memory that the device has, in bytes; None where nobody says."""
+    if is_cpu_backend():
+        return _physical_bytes()
+    sizes = [mx.device_info().get(name) for name in ("memory_size", "total_memory")]
+    return max((size for size in sizes if isinstance(size, int)), default=None)
+
+
 def gigabytes(num_bytes: float) -> str:
     """Formats a size for a person: "93 MB", "1.6 GB"."""
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
