@@ -88,7 +88,7 @@ class PromptReader:
     def _prompts(self, prompt: ChatPrompt | TextPrompts, is_structured: bool) -> list[_Prompt]:
         if isinstance(prompt, ChatPrompt):
             return [self._chat(prompt, is_structured)]
-        return [self._text(text, prompt.echo) for text in prompt.prompts]
+        return [self._text(text, prompt) for text in prompt.prompts]
 
     def _chat(self, prompt: ChatPrompt, is_structured: bool) -> _Prompt:
         rendered = render_chat(self._tokenizer, prompt)
@@ -107,9 +107,10 @@ class PromptReader:
             reasoning=reasoning,
         )
 
-    def _text(self, prompt: str | tuple[int, ...], echo: bool) -> _Prompt:
+    def _text(self, prompt: str | tuple[int, ...], prompts: TextPrompts) -> _Prompt:
+        echo = prompts.echo
         if isinstance(prompt, str):
-            token_ids, text = self.tokenize(prompt, add_special_tokens=True), prompt
+            token_ids, text = self.tokenize(prompt, prompts.adds_special_tokens), prompt
         else:
             self._check_ids(prompt, "prompt")
             token_ids, text = list(prompt), self._tokenizer.decode(prompt) if echo else ""

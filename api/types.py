@@ -112,6 +112,7 @@ class TextPrompts:
 
     prompts: tuple[str | tuple[int, ...], ...]
     echo: bool = False  # the answer begins with the prompt
+    adds_special_tokens: bool = True  # to texts, as the tokenizer has it
 
 
 @dataclass(frozen=True, slots=True)

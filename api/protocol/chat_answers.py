@@ -56,7 +56,7 @@ class ChunkWriter:
 
     def _of_piece(self, index: int, piece: OutputPiece) -> list[ChatCompletionChunk]:
         chunks: list[ChatCompletionChunk] = []
-        if piece.reasoning:
+        if piece.reasoning and self._envelope.shows_reasoning:
             reasoning: Delta = {"reasoning_content": piece.reasoning, "reasoning": piece.reasoning}
             chunks.append(self._chunk(index, reasoning))
         if piece.content or piece.logprobs:
@@ -165,7 +165,7 @@ class ChatCollector:
             "content": None if choice.calls and not content else content,
             "refusal": None,
         }
-        if reasoning:
+        if reasoning and self._envelope.shows_reasoning:
             message["reasoning_content"] = message["reasoning"] = reasoning
         calls = [_whole_call(pieces) for _, pieces in sorted(choice.calls.items())]
         if calls and self._envelope.uses_functions:

@@ -22,6 +22,7 @@ class Envelope:
     includes_usage: bool = False
     includes_logprobs: bool = False
     uses_functions: bool = False  # calls in the form that preceded tool_calls
+    shows_reasoning: bool = True
 
     @classmethod
     def of(
@@ -31,6 +32,7 @@ class Envelope:
         served: ServedModel,
         *,
         uses_functions: bool = False,
+        shows_reasoning: bool = True,
     ) -> Envelope:
         return cls(
             response_id=request.request_id,
@@ -41,6 +43,7 @@ class Envelope:
             includes_usage=body.includes_usage,
             includes_logprobs=body.num_top_logprobs is not None,
             uses_functions=uses_functions,
+            shows_reasoning=shows_reasoning,
         )
 
     def finish_reason(self, reason: FinishReason) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.errors import InvalidRequestError
-from api.protocol.compatibility import OBJECTS, refuse_fields
+from api.protocol.compatibility.field import refuse_fields
+from api.protocol.compatibility.objects import OBJECTS
 from api.schemas.messages import (
     AssistantMessage,
     FunctionMessage,
@@ -37,6 +38,7 @@ def _convert(message: Message, index: int, names_by_id: dict[str, str]) -> dict[
         case FunctionMessage():
             return _tool_message(message.content or "", _last_id_of(message.name, names_by_id), message.name)
         case PlainMessage():
+            refuse_fields(message, OBJECTS[f"{message.role} message"], f"messages[{index}].")
             plain = {"role": message.role, "content": text_of(message.content)}
             return plain if message.name is None else plain | {"name": message.name}
     raise AssertionError(message.role)  # the schema lets no other class through

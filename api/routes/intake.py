@@ -10,6 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel
 
 from api.errors import ApiError
+from api.protocol.compatibility.foreign import FOREIGN_NAMES
 from api.routes.body import read_json
 from api.routes.context import HttpContext
 from api.schemas.validation import unknown_fields
@@ -38,5 +39,5 @@ async def read_body(
     except ApiError as error:
         http.handler.record_refusal(error)
         raise
-    http.unknown_fields.report(unknown_fields(body))
+    http.unknown_fields.report(name for name in unknown_fields(body) if name not in FOREIGN_NAMES)
     return body, result

@@ -47,6 +47,10 @@ class CompletionRequest(GenerationFields):
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     suffix: str | None = None
 
+    # local extensions
+    add_special_tokens: bool | None = None
+    max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
+
     @property
     def prompts(self) -> tuple[str | tuple[int, ...], ...]:
         """One prompt, or several; a list of integers is one."""
@@ -60,7 +64,10 @@ class CompletionRequest(GenerationFields):
 
     @property
     def answer_limit(self) -> int | None:
-        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+        named = super().answer_limit if self.max_completion_tokens is None else self.max_completion_tokens
+        if named is not None:
+            return named
+        return None if self.n_predict == -1 else DEFAULT_MAX_TOKENS
 
     @property
     def num_top_logprobs(self) -> int | None:
