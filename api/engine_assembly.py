@@ -23,6 +23,7 @@ from api.engine.platform import Platform, detect_platform, prepare_device
 from api.engine.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
 from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
+from api.engine.prompt_scores import most_scored_rows
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
 from api.engine.sequence_memory import SequenceMemory
@@ -78,7 +79,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         eos_token_ids=loaded.eos_token_ids,
         trust_remote_code=config.engine.trust_remote_code,
     )
-    budget = _step_budget(config.engine, platform)
+    budget = _step_budget(config.engine, platform, tokenizer.vocab_size)
     chosen = choose_forward(
         loaded.model,
         platform,
@@ -121,12 +122,13 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     )
 
 
-def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
+def _step_budget(config: EngineConfig, platform: Platform, vocab_size: int) -> StepBudget:
     return StepBudget(
         stall_seconds=config.step_stall_ms / 1000,
         max_step_tokens=config.max_step_tokens or platform.max_step_tokens,
         first_chunk_tokens=platform.first_chunk_tokens,
         row_multiple=platform.row_multiple,
+        max_scored_rows=most_scored_rows(vocab_size),
     )
 
 

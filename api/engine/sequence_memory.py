@@ -36,14 +36,15 @@ class SequenceMemory:
         self._changes = _Changes()
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
-        """Whether a running sequence is just reading what this one begins with."""
-        return self.prefixes.is_awaited(sequence, active_ids)
+        """Whether a running sequence is just reading what this one begins with, and need not itself."""
+        return not sequence.is_scoring and self.prefixes.is_awaited(sequence, active_ids)
 
     def enter(self, sequence: Sequence, sibling: Sequence | None = None) -> bool:
         """Takes a slot and fills in what is known of the prefix. False where bytes are short."""
         if sibling is not None and not self._is_to_be_filled(sibling):
             return self._enter_as_copy(sequence, sibling)
-        hit = self.prefixes.lookup(sequence)
+        # Logprobs of its prompt need all of its rows.
+        hit = () if sequence.is_scoring else self.prefixes.lookup(sequence)
         sequence.slot = self.slots.allocate(self._first_tokens(sequence))
         if sequence.slot is None and hit:  # there may be room for the slot where the blocks were
             self.prefixes.unpin(hit)

@@ -24,8 +24,6 @@ def parse_completion(data: object, served: ServedModel, accept_any_model: bool) 
     _check_best_of(body)
     refuse_fields(body, (field for field in COMPLETIONS if field.name != "best_of"))
     refuse_fields(body, COMPLETION_FOREIGN)
-    if body.echo and body.logprobs is not None:
-        raise InvalidRequestError("'echo' cannot be combined with 'logprobs'.", param="echo")
     if len(body.prompts) * (body.n or 1) > MAX_SEQUENCES:
         message = f"One request may have {MAX_SEQUENCES} answers: 'n' for each prompt."
         raise InvalidRequestError(message, param="prompt")

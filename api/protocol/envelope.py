@@ -23,6 +23,8 @@ class Envelope:
     includes_logprobs: bool = False
     uses_functions: bool = False  # calls in the form that preceded tool_calls
     shows_reasoning: bool = True
+    num_echo_logprobs: int | None = None  # alternatives to the tokens of an echoed prompt; None: none of it
+    num_prompt_logprobs: int | None = None  # the same, of a prompt in a field of its own
 
     @classmethod
     def of(
@@ -33,6 +35,7 @@ class Envelope:
         *,
         uses_functions: bool = False,
         shows_reasoning: bool = True,
+        echoes: bool = False,
     ) -> Envelope:
         return cls(
             response_id=request.request_id,
@@ -44,6 +47,8 @@ class Envelope:
             includes_logprobs=body.num_top_logprobs is not None,
             uses_functions=uses_functions,
             shows_reasoning=shows_reasoning,
+            num_echo_logprobs=body.num_top_logprobs if echoes else None,
+            num_prompt_logprobs=body.prompt_logprobs,
         )
 
     def finish_reason(self, reason: FinishReason) -> str:

@@ -26,6 +26,9 @@ def to_request(
 ) -> GenerationRequest:
     """Raises InvalidRequestError for fields that contradict each other and for unknown token ids."""
     one_of_names(body.limits)
+    if body.stream and body.prompt_logprobs is not None:
+        message = "'prompt_logprobs' come with a whole answer only, not with 'stream'."
+        raise InvalidRequestError(message, param="prompt_logprobs")
     check_form(body, structure, prompt.tool_use if isinstance(prompt, ChatPrompt) else None)
     return GenerationRequest(
         request_id=f"{id_prefix}-{secrets.token_hex(16)}",
@@ -57,6 +60,7 @@ def to_sampling(body: GenerationFields, served: ServedModel) -> SamplingParams:
         repetition_penalty=_repetition_penalty(body),
         logit_bias=_logit_bias(body.logit_bias or {}, served.vocab_size),
         num_top_logprobs=body.num_top_logprobs,
+        num_prompt_logprobs=body.num_prompt_logprobs,
         min_tokens=_min_tokens(body),
     )
 

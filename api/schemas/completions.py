@@ -41,7 +41,8 @@ Prompt = Annotated[
 
 
 class CompletionRequest(GenerationFields):
-    prompt: Prompt
+    prompt: Prompt | None  # null: an empty text
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
     best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
@@ -55,6 +56,8 @@ class CompletionRequest(GenerationFields):
     def prompts(self) -> tuple[str | tuple[int, ...], ...]:
         """One prompt, or several; a list of integers is one."""
         match self.prompt:
+            case None:
+                return ("",)
             case str() as text:
                 return (text,)
             case [int(), *_]:
@@ -72,3 +75,9 @@ class CompletionRequest(GenerationFields):
     @property
     def num_top_logprobs(self) -> int | None:
         return self.logprobs
+
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        """As many as either use of them asks for."""
+        wanted = (self.logprobs if self.echo else None, self.prompt_logprobs)
+        return max((each for each in wanted if each is not None), default=None)

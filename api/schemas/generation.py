@@ -22,6 +22,7 @@ from api.schemas.wire import (
 MAX_STOP_STRINGS = 4
 MAX_STOP_TOKENS = 64
 MAX_CHOICES = 128  # for each prompt
+MAX_PROMPT_LOGPROBS = 20
 
 StopString = Annotated[str, Field(min_length=1, max_length=4096)]
 Stop = Annotated[
@@ -92,6 +93,8 @@ class GenerationFields(StructureFields):
     no_stop_trim: bool | None = None
     usage: UsageOptions | None = None
 
+    prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_PROMPT_LOGPROBS)] | None = None
+
     # local extensions: the queue and the prefix cache
     priority: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] | None = None
     cache_salt: CacheSalt | None = None
@@ -120,6 +123,11 @@ class GenerationFields(StructureFields):
     def num_top_logprobs(self) -> int | None:
         """None where no logprobs are wanted at all."""
         raise NotImplementedError
+
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        """The same for the tokens of the prompt."""
+        return self.prompt_logprobs
 
     @property
     def stop_strings(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
-from api.types import Cancel, ChatPrompt, GenerationRequest, SampledToken, StepOutput, StepPlan
+from api.types import Cancel, ChatPrompt, GenerationRequest, SampledToken, ScoredTokens, StepOutput, StepPlan
 
 
 class Scheduler(Protocol):
@@ -32,7 +32,9 @@ class Scheduler(Protocol):
 
     def schedule(self) -> StepPlan: ...
 
-    def update(self, sampled: list[SampledToken], read_seconds: float | None = None) -> list[StepOutput]: ...
+    def update(
+        self, sampled: list[SampledToken | ScoredTokens], read_seconds: float | None = None
+    ) -> list[StepOutput]: ...
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: its sequences restart, alone; one that failed alone is failed.
@@ -53,7 +55,7 @@ class BatchGenerator(Protocol):
     def read_seconds(self) -> float:
         """time.monotonic() when the last step that was read back had ended."""
 
-    def step(self, plan: StepPlan) -> list[SampledToken]:
+    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]:
         """Dispatches this plan, returns the tokens of the one before."""
 
     def reset(self) -> None:

@@ -129,6 +129,7 @@ SHARED_EXTENSIONS = {
     "n_predict": Example({"n_predict": 5}),
     "no_stop_trim": Example({"no_stop_trim": True}),
     "prompt_cache_isolation_key": Example({"prompt_cache_isolation_key": "x"}),
+    "prompt_logprobs": Example({"prompt_logprobs": 1}),
     "regex": Example({"regex": "a+"}),
     "usage": Example({"usage": {"include": True}}, {"stream": True}),
     "id_slot": Example({"id_slot": 3}),

@@ -36,6 +36,7 @@ SHARED_EXTENSIONS = (
         "to the next better priority there is; of one priority, clients take turns",
     ),
     honoured("prompt_cache_isolation_key", "another name of `cache_salt`"),
+    honoured("prompt_logprobs", "vLLM's, in its form; 0 to 20; not with `stream`"),
     honoured("regex", "as `structured_outputs.regex`"),
     honoured("repeat_penalty", "another name of `repetition_penalty`"),
     honoured("repetition_penalty"),

@@ -60,9 +60,11 @@ CHAT = (
 COMPLETIONS = (
     *_SHARED,
     refused("best_of", "answers are not ranked; the value of `n` is accepted"),
-    honoured("echo", "not together with `logprobs`"),
+    honoured(
+        "echo", "with `logprobs` also those of the prompt, and of the end of sequence if it ended there"
+    ),
     honoured("logprobs", "0 to 5"),
-    honoured("max_tokens", "at least 1; 16 by default"),
-    honoured("prompt", "a text, token ids, or a list of either"),
+    honoured("max_tokens", "from 0, which reads the prompt only; 16 by default"),
+    honoured("prompt", "a text, token ids, or a list of either; null and empty: a beginning of text"),
     refused("suffix", "the model does not fill in the middle; an empty one is accepted", ""),
 )
