@@ -24,6 +24,7 @@ from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
 from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
 from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
+from api.engine.prompt_scores import most_scored_rows
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
 from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
@@ -83,8 +84,8 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         model_vocab_size=loaded.vocab_size,
         trust_remote_code=config.engine.trust_remote_code,
     )
-    budget = _step_budget(config.engine, platform)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
+    budget = _step_budget(config.engine, platform, vocab_size)
     needs = partial(estimate_needs, config.engine, loaded, platform, budget.max_step_tokens, vocab_size)
     require_step(free_bytes(), needs())
     chosen = choose_forward(
@@ -147,12 +148,13 @@ def _check_kv_memory(config: ServerConfig) -> None:
         )
 
 
-def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:
+def _step_budget(config: EngineConfig, platform: Platform, vocab_size: int) -> StepBudget:
     return StepBudget(
         stall_seconds=config.step_stall_ms / 1000,
         max_step_tokens=config.max_step_tokens or platform.max_step_tokens,
         first_chunk_tokens=platform.first_chunk_tokens,
         row_multiple=platform.row_multiple,
+        max_scored_rows=most_scored_rows(vocab_size),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from api.errors import ApiError
 from api.types import FinishReason, SampledLogprobs, StepOutput
@@ -31,6 +32,17 @@ class TokenLogprob:
     raw: bytes
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
+    token_id: int = -1  # of a prompt's token; -1: not told
+    rank: int = 0  # of a prompt's token among all, 1 being the likeliest; 0: not told
+    adds_text: bool = True  # else the text has nothing of it, and ``raw`` may be its name
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """Some of a prompt's tokens, one behind another. The first of all has no logprob: it comes after none."""
+
+    tokens: tuple[TokenLogprob, ...]
+    has_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +63,10 @@ class OutputPiece:
     reasoning: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()  # of content tokens
+    prompt: PromptTokens | None = None  # where logprobs of the prompt are wanted; before all content
 
     def __bool__(self) -> bool:
-        return bool(self.content or self.reasoning or self.tool_calls or self.logprobs)
+        return bool(self.content or self.reasoning or self.tool_calls or self.logprobs or self.prompt)
 
 
 class OutputPipeline(Protocol):
@@ -74,6 +87,17 @@ class OutputPipeline(Protocol):
 
     @property
     def num_reasoning_tokens(self) -> int: ...
+
+
+@runtime_checkable
+class ReadsPrompt(Protocol):
+    """An ``OutputPipeline`` whose client wants logprobs of the prompt."""
+
+    def feed_prompt(self, logprobs: Sequence[SampledLogprobs]) -> OutputPiece:
+        """Takes the next tokens of the prompt, from the second one on."""
+
+    def feed_end(self, token_id: int, logprobs: SampledLogprobs) -> OutputPiece:
+        """Takes the token that ended the answer and is none of its text."""
 
 
 @dataclass(frozen=True, slots=True)

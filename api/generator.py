@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import mlx.core as mx
 
 from api.engine.forward.interface import Forward
+from api.engine.prompt_scores import PromptScores, divide_rows
 from api.engine.sampler import Sampler, Samples
 from api.engine.sampling_state import SamplingStates, is_plain
 from api.engine.spans import sampled_rows
-from api.types import SampledToken, Span, StepPlan
+from api.types import SampledToken, ScoredTokens, Span, StepPlan
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is to be read back of a step."""
+
+    samples: Samples
+    scores: PromptScores | None = None
+
+    def arrays(self) -> list[mx.array]:
+        return [*self.samples.arrays(), *(self.scores.arrays() if self.scores else ())]
 
 
 class BatchGenerator:
@@ -37,12 +50,12 @@ class BatchGenerator:
         self._states = SamplingStates()
         # The step in flight. It holds no array of the KV: whatever holds one keeps the next step from
         # writing in place.
-        self._in_flight: Samples | None = None
+        self._in_flight: _Step | None = None
         # time.monotonic() when the step before had ended; its dispatch of the next one may take long.
         self.read_seconds = 0.0
 
-    def step(self, plan: StepPlan) -> list[SampledToken]:
-        """Runs ``plan``; returns what the previous one sampled ([] if it had no rows).
+    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]:
+        """Runs ``plan``; returns what the previous one scored and sampled ([] if it had no rows).
 
         Raises whatever the forward or the device raises, for this plan or the previous one; call
         ``reset`` then. What concerns one row alone comes as that token's ``error``.
@@ -64,16 +77,25 @@ class BatchGenerator:
         self._states.reset()
         self._forward.reset()
 
-    def _dispatch(self, logits: mx.array, spans: Sequence[Span]) -> Samples:
+    def _dispatch(self, logits: mx.array, spans: Sequence[Span]) -> _Step:
         sampling = sampled_rows(spans)
         pending = self._forward.state()
+        scores, logits = self._score(logits, spans)
         if not all(is_plain(span) for span in sampling):
             _async_eval(logits, *pending)
             pending = []
         self._states.extend(spans)
-        samples = self._sample(logits, sampling)
-        _async_eval(*samples.arrays(), *pending)
-        return samples
+        step = _Step(self._sample(logits, sampling), scores)
+        _async_eval(*step.arrays(), *pending)
+        return step
+
+    def _score(self, logits: mx.array, spans: Sequence[Span]) -> tuple[PromptScores | None, mx.array]:
+        """What the rows say that prompts are scored by, and the logits of those that are sampled from."""
+        scoring, sampling = divide_rows(spans)
+        if not scoring:
+            return None, logits
+        scores = self._sampler.score(logits[mx.array(scoring)], spans)
+        return scores, logits[mx.array(sampling, dtype=mx.int32)]
 
     def _sample(self, logits: mx.array, spans: Sequence[Span]) -> Samples:
         if not spans:
@@ -86,22 +108,23 @@ class BatchGenerator:
         token_ids = mx.array(known, dtype=mx.int32)
         if self._in_flight is None or all(span.token_ids for span in spans):
             return token_ids
-        index = {sequence_id: i for i, sequence_id in enumerate(self._in_flight.sequence_ids)}
+        samples = self._in_flight.samples
+        index = {sequence_id: i for i, sequence_id in enumerate(samples.sequence_ids)}
         source = [
             0 if span.token_ids else index[span.sequence_id] for span in spans for _ in range(span.num_tokens)
         ]
-        return mx.where(token_ids < 0, self._in_flight.token_ids[mx.array(source)], token_ids)
+        return mx.where(token_ids < 0, samples.token_ids[mx.array(source)], token_ids)
 
-    def _read(self) -> list[SampledToken]:
+    def _read(self) -> list[SampledToken | ScoredTokens]:
         step = self._in_flight
         if step is None:
             return []
-        if not step.sequence_ids:
+        if not step.samples.sequence_ids:
             mx.synchronize()
-        sampled = step.read()
+        sampled = step.samples.read()
         for token in sampled:
             self._states.record(token.sequence_id, token.token_id)
-        return sampled
+        return [*(step.scores.read() if step.scores else ()), *sampled]
 
 
 def _async_eval(*arrays: mx.array) -> None:

@@ -12,6 +12,7 @@ from api.events import OutputPipeline
 from api.text.chat_template import render_chat
 from api.text.grammar.job import GrammarJob, job_of
 from api.text.output_pipeline import build_pipeline
+from api.text.prompt_pipeline import PromptPipeline
 from api.text.prompt_size import exceeds, num_chars
 from api.text.reasoning import ReasoningFormat, find_reasoning_format
 from api.text.token_bounds import max_token_bytes
@@ -106,7 +107,7 @@ class PromptReader:
     def _prompts(self, prompt: ChatPrompt | TextPrompts, is_structured: bool) -> list[_Prompt]:
         if isinstance(prompt, ChatPrompt):
             return [self._chat(prompt, is_structured)]
-        return [self._text(text, prompt.echo) for text in prompt.prompts]
+        return [self._text(text, prompt) for text in prompt.prompts]
 
     def _chat(self, prompt: ChatPrompt, is_structured: bool) -> _Prompt:
         rendered = render_chat(self._tokenizer, prompt)
@@ -125,15 +126,23 @@ class PromptReader:
             reasoning=reasoning,
         )
 
-    def _text(self, prompt: str | tuple[int, ...], echo: bool) -> _Prompt:
+    def _text(self, prompt: str | tuple[int, ...], prompts: TextPrompts) -> _Prompt:
+        echo = prompts.echo
         if isinstance(prompt, str):
-            token_ids, text = self.tokenize(prompt, add_special_tokens=True), prompt
+            token_ids, text = self.tokenize(prompt, prompts.adds_special_tokens), prompt
         else:
             self._check_ids(prompt, "prompt")
             token_ids, text = list(prompt), self._tokenizer.decode(prompt) if echo else ""
-        if not token_ids:
-            raise InvalidRequestError("The prompt is empty.", param="prompt")
+        token_ids = token_ids or self._beginning()
         return _Prompt(token_ids, "prompt", prefix_text=text if echo else "", continues_text=True)
+
+    def _beginning(self) -> list[int]:
+        """What stands for an empty prompt: the token that texts begin with, or end with where none does."""
+        token_id = self._tokenizer.beginning_token_id
+        if token_id is None:
+            message = "The prompt is empty, and this model has no token that texts begin with."
+            raise InvalidRequestError(message, param="prompt")
+        return [token_id]
 
     def _check_ids(self, token_ids: Items[int], param: str) -> None:
         size = self._tokenizer.vocab_size
@@ -180,6 +189,8 @@ class PromptReader:
         ends: frozenset[int],
     ) -> SamplingParams:
         """Each choice has a seed of its own, far from those of requests with neighbouring seeds."""
+        if request.max_tokens == 0:  # the token that ends the prompt's reading is nobody's
+            return SamplingParams(temperature=0.0, num_prompt_logprobs=request.sampling.num_prompt_logprobs)
         return replace(
             request.sampling,
             seed=(request.sampling.seed + choice_index * _SEED_STEP) % _NUM_SEEDS,
@@ -189,7 +200,8 @@ class PromptReader:
         )
 
     def _pipeline(self, request: GenerationRequest, prompt: _Prompt) -> OutputPipeline:
-        return build_pipeline(
+        shows_tokens = request.sampling.num_prompt_logprobs is not None
+        answer = build_pipeline(
             self._tokenizer,
             stops=request.stop,
             includes_stop=request.includes_stop,
@@ -198,7 +210,16 @@ class PromptReader:
             starts_in_reasoning=prompt.starts_in_reasoning,
             tool_format=self._tool_format,
             tool_use=self._tool_use(request),
+            prefix_text="" if shows_tokens else prompt.prefix_text,
+        )
+        if not shows_tokens:
+            return answer
+        return PromptPipeline(
+            self._tokenizer,
+            prompt.token_ids,
+            answer,
             prefix_text=prompt.prefix_text,
+            echoes=isinstance(request.prompt, TextPrompts) and request.prompt.echo,
         )
 
     def _max_tokens(self, request: GenerationRequest, prompt: _Prompt) -> int:

@@ -63,6 +63,7 @@ class SamplingParams:
     repetition_penalty: float = 1.0  # divides positive logits of tokens in prompt or answer; 1 is off
     logit_bias: tuple[tuple[int, float], ...] = ()  # (token id, added to its logit)
     num_top_logprobs: int | None = None  # None: no logprobs at all
+    num_prompt_logprobs: int | None = None  # alternatives to each prompt token; None: no logprobs of it
     min_tokens: int = 0  # answer tokens before one of ``end_token_ids`` may be sampled
     end_token_ids: tuple[int, ...] = ()  # set by the prompt reader
     grammar: Grammar | None = None  # set by the prompt reader
@@ -124,6 +125,7 @@ class TextPrompts:
 
     prompts: tuple[str | tuple[int, ...], ...]
     echo: bool = False  # the answer begins with the prompt
+    adds_special_tokens: bool = True  # to texts, as the tokenizer has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +190,17 @@ class Span:
     sample_index: int  # how many tokens were sampled before this one: the counter of the seeded stream
     sampling: SamplingParams
     known_ids: tuple[int, ...] = ()  # all tokens before ``start``, where the sequence was copied up to there
+    # Tokens of the prompt whose logprobs are wanted; the rows before those that are sampled from give them.
+    scored_ids: tuple[int, ...] = ()
 
     @property
     def num_tokens(self) -> int:
         return len(self.token_ids) or 1
+
+    @property
+    def num_logits(self) -> int:
+        """How many of the last rows' logits are needed: first to score tokens, then to sample."""
+        return len(self.scored_ids) + self.num_samples
 
     @property
     def samples(self) -> bool:
@@ -260,6 +269,7 @@ class SampledLogprobs:
 
     logprob: float
     top: tuple[tuple[int, float], ...] = ()  # (token id, logprob)
+    rank: int = 0  # of a prompt's token among all, 1 being the likeliest; 0: not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,11 +283,21 @@ class SampledToken:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredTokens:
+    """Tokens of a prompt, one behind another, with what the model gave each after all before it."""
+
+    sequence_id: int
+    start: int  # position of the first of them
+    logprobs: tuple[SampledLogprobs, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutput:
     """One choice's news after a step. ``finish_reason`` or ``error`` makes it the last one.
 
-    ``token_id`` is None when nothing was sampled (cancelled, failed). A token that ended the
-    sequence as an end-of-sequence token is counted but is no text: ``is_text`` is False then.
+    ``token_id`` is None when nothing was sampled: cancelled, failed, logprobs of the prompt only, or an
+    answer of no tokens. A token that ended the sequence as an end-of-sequence token is counted but is no
+    text: ``is_text`` is False then.
     """
 
     request_id: str
@@ -288,6 +308,7 @@ class StepOutput:
     choice_index: int = 0
     logprobs: SampledLogprobs | None = None
     num_cached_tokens: int = 0  # of the prompt: what the prefix cache had when it was first read
+    prompt_logprobs: tuple[SampledLogprobs, ...] = ()  # of its next tokens, from the second one on
 
     @property
     def is_last(self) -> bool:

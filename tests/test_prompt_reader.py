@@ -7,13 +7,22 @@ import pytest
 
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
-from api.events import OutputPipeline
+from api.events import OutputPipeline, ReadsPrompt
 from api.prompt_reader import _SEED_STEP, PromptReader
 from api.text.grammar.compiler import GrammarCompiler
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.token_bounds import max_token_bytes
 from api.text.tokenizer import Tokenizer, load_tokenizer
-from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, TextPrompts, Thinking, ToolUse
+from api.types import (
+    ChatPrompt,
+    GenerationRequest,
+    SampledLogprobs,
+    SamplingParams,
+    Structure,
+    TextPrompts,
+    Thinking,
+    ToolUse,
+)
 from tests.text.conftest import byte_level, write_folder
 from tests.text.templates import CHATML_WITH_TOOLS, HARMONY, HARMONY_TOKENS
 
@@ -108,22 +117,91 @@ def test_an_echo_begins_with_the_prompt(tokenizer: Tokenizer) -> None:
     assert texts[0].startswith("The d") and texts[1].startswith("quick foxd")
 
 
-@pytest.mark.parametrize("prompt", ["", (), (5, 10**6), (-1,), "\ud800"])
+@pytest.mark.parametrize("prompt", [(5, 10**6), (-1,), "\ud800"])
 def test_prompts_that_are_none_are_refused(tokenizer: Tokenizer, prompt: Any) -> None:
-    reader = (
-        create_reader(load_tokenizer_without_bos(tokenizer)) if prompt == "" else create_reader(tokenizer)
-    )
+    reader = create_reader(tokenizer)
     with pytest.raises(InvalidRequestError) as caught:
         reader.read(request(prompt=TextPrompts((prompt,))))
     assert caught.value.param == "prompt"
 
 
-def load_tokenizer_without_bos(tokenizer: Tokenizer) -> Any:
-    class WithoutBos(Tokenizer):
-        def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-            return super().encode(text)
+class NamingTokenizer(Tokenizer):
+    """Adds no beginning of text by itself."""
 
-    return WithoutBos(tokenizer._backend)
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        return super().encode(text)
+
+
+class Naming:
+    """A tokenizer's backend with other names for special tokens."""
+
+    def __init__(self, backend: Any, **names: Any) -> None:
+        vars(self).update(names, _backend=backend)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def __len__(self) -> int:
+        return len(self._backend)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"bos_token_id": 5, "eos_token_id": 6, "eos_token_ids": {7}}, 5),
+        ({"bos_token_id": None, "eos_token_id": 6, "eos_token_ids": {7}}, 6),
+        ({"bos_token_id": None, "eos_token_id": None, "eos_token_ids": {8, 7}}, 7),
+    ],
+)
+def test_an_empty_prompt_is_a_beginning_of_text(
+    tokenizer: Tokenizer, names: dict[str, Any], expected: int
+) -> None:
+    backend: Any = Naming(tokenizer._backend, **names)
+    reader = create_reader(NamingTokenizer(backend))
+    ((sequence, _),) = reader.read(request(prompt=TextPrompts(("",))))
+    assert (sequence.token_ids, sequence.num_prompt_tokens) == ([expected], 1)
+
+
+def test_an_empty_prompt_needs_a_token_to_begin_with(tokenizer: Tokenizer) -> None:
+    names: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "eos_token_ids": set()}
+    backend: Any = Naming(tokenizer._backend, **names)
+    with pytest.raises(InvalidRequestError) as caught:
+        create_reader(NamingTokenizer(backend)).read(request(prompt=TextPrompts(("",))))
+    assert caught.value.param == "prompt"
+
+
+def test_a_prompt_without_an_answer_is_read_plainly(tokenizer: Tokenizer) -> None:
+    sampling = SamplingParams(temperature=0.5, frequency_penalty=1.0, num_prompt_logprobs=2)
+    ((sequence, _),) = create_reader(tokenizer).read(
+        request(prompt=TextPrompts(("quick",)), sampling=sampling, max_tokens=0)
+    )
+    assert sequence.max_tokens == 0
+    assert sequence.sampling == SamplingParams(temperature=0.0, num_prompt_logprobs=2)
+
+
+def test_a_prompt_may_fill_the_context_where_no_answer_is_wanted(tokenizer: Tokenizer) -> None:
+    reader, prompt = create_reader(tokenizer, context_length=6), TextPrompts(((1, 2, 3, 4, 5, 6),))
+    assert reader.read(request(prompt=prompt, max_tokens=0))
+    with pytest.raises(ContextLengthError):
+        reader.read(request(prompt=prompt, max_tokens=1))
+
+
+def test_an_echo_with_logprobs_begins_with_the_prompts_tokens(tokenizer: Tokenizer) -> None:
+    sampling = SamplingParams(num_prompt_logprobs=1, num_top_logprobs=1)
+    prompt = TextPrompts(("The quick fox",), echo=True)
+    ((sequence, pipeline),) = create_reader(tokenizer).read(request(prompt=prompt, sampling=sampling))
+    assert isinstance(pipeline, ReadsPrompt)
+    scored = [SampledLogprobs(-1.0 - i, ((5, -0.5),), rank=i + 2) for i in range(len(sequence.token_ids) - 1)]
+    first, second = pipeline.feed_prompt(scored[:1]), pipeline.feed_prompt(scored[1:])
+    assert (first.content, second.content) == ("The quick fox", "")
+    assert first.prompt is not None and second.prompt is not None
+    assert (first.prompt.has_first, second.prompt.has_first) == (True, False)
+    tokens = (*first.prompt.tokens, *second.prompt.tokens)
+    assert b"".join(token.raw for token in tokens if token.adds_text) == b"The quick fox"
+    assert [token.token_id for token in tokens] == sequence.token_ids
+    assert [(token.logprob, token.rank) for token in tokens[1:]] == [(s.logprob, s.rank) for s in scored]
+    end = pipeline.feed_end(min(tokenizer.eos_token_ids), SampledLogprobs(-3.0))
+    assert (end.content, end.logprobs[0].logprob, end.logprobs[0].adds_text) == ("", -3.0, False)
 
 
 def test_stop_tokens_end_the_answer_and_eos_may_be_ignored(tokenizer: Tokenizer) -> None:

@@ -14,7 +14,7 @@ from api.engine.sampling_state import Row
 from api.types import SampledLogprobs
 
 # Found for every row that asks for any, so that a row's order among ties is its own.
-_NUM_TOP = 20
+MAX_TOP_LOGPROBS = 20
 # What OpenAI reports for a token that cannot come: JSON has no infinity.
 _LOWEST = -9999.0
 
@@ -36,7 +36,7 @@ class Logprobs:
         """Waits for the device; what each row asked for."""
         top = zip(np.array(self.top_ids).tolist(), np.array(self.top_values).tolist(), strict=True)
         each = zip(self.rows, self.num_top, np.array(self.sampled).tolist(), top, strict=True)
-        return {row: _sampled_logprobs(number, sampled, *best) for row, number, sampled, best in each}
+        return {row: sampled_logprobs(number, sampled, *best) for row, number, sampled, best in each}
 
 
 def compute_logprobs(
@@ -49,19 +49,26 @@ def compute_logprobs(
     if len(num_top) < len(rows):
         asking = mx.array(list(num_top))
         scores, token_ids = scores[asking], token_ids[asking]
-    parts = in_parts(scores)
-    best = row_maxima(parts)
-    total = (best + mx.log(row_sums(exp(parts - best))))[:, 0]
+    total = log_sums(scores, exp)
     sampled = mx.take_along_axis(scores, token_ids[:, None], axis=-1) - total
-    top_values, top_ids = top_candidates(scores, _NUM_TOP)
+    top_values, top_ids = top_candidates(scores, MAX_TOP_LOGPROBS)
     return Logprobs(tuple(num_top), tuple(num_top.values()), sampled[:, 0], top_values - total, top_ids)
 
 
-def _sampled_logprobs(
-    num_top: int, sampled: float, token_ids: list[int], values: list[float]
+def log_sums(scores: mx.array, exp: Callable[[mx.array], mx.array]) -> mx.array:
+    """The logarithm of each row's sum of exponentials, ``[rows, 1]``."""
+    parts = in_parts(scores)
+    best = row_maxima(parts)
+    return (best + mx.log(row_sums(exp(parts - best))))[:, 0]
+
+
+def sampled_logprobs(
+    num_top: int, sampled: float, token_ids: list[int], values: list[float], rank: int = 0
 ) -> SampledLogprobs:
+    """The best ``num_top`` of the candidates, ties in the order of their ids."""
     pairs = sorted(zip(token_ids, values, strict=True), key=lambda pair: (-pair[1], pair[0]))
-    return SampledLogprobs(_finite(sampled), tuple((token_id, _finite(v)) for token_id, v in pairs[:num_top]))
+    top = tuple((token_id, _finite(value)) for token_id, value in pairs[:num_top])
+    return SampledLogprobs(_finite(sampled), top, rank)
 
 
 def _finite(value: float) -> float:

@@ -19,6 +19,7 @@ from api.engine.model_loader.load import LoadedModel
 from api.engine.model_loader.memory import free_bytes, gigabytes, max_array_bytes
 from api.engine.platform import Platform
 from api.engine.prefix_cache import NoPrefixCache, PrefixCache
+from api.engine.prompt_scores import most_scored_rows
 from api.engine.sequence_memory import SequenceMemory
 from api.engine.speculation import MOST_PROPOSALS
 from api.engine.step_memory import StepSizes, widest_row
@@ -73,7 +74,10 @@ def estimate_needs(
     sizes = StepSizes(
         num_rows=num_rows,
         num_sampled_rows=config.max_batch_size,
-        num_verified_rows=min(num_rows, config.max_batch_size * (1 + MOST_PROPOSALS)),
+        num_verified_rows=max(
+            min(num_rows, config.max_batch_size * (1 + MOST_PROPOSALS)),
+            min(num_rows, config.max_batch_size + most_scored_rows(vocab_size)),
+        ),
         row_width=widest_row(shapes, loaded.config, vocab_size),
         vocab_size=vocab_size,
         attention_bytes=platform.attention_bytes,

@@ -17,6 +17,7 @@ from api.engine.grammar import MaskBuilder
 from api.engine.logprobs import Logprobs, compute_logprobs
 from api.engine.penalties import change_logits
 from api.engine.platform import Platform
+from api.engine.prompt_scores import PromptScores, score_prompts
 from api.engine.sampling_state import Row, is_plain
 from api.errors import ServerSideError
 from api.types import SampledToken, SamplingParams, Span
@@ -77,6 +78,10 @@ class Sampler:
         logprobs = compute_logprobs(scores, token_ids, rows, self._exp)
         errors = {index: row.error for index, row in enumerate(rows) if row.error}
         return Samples(sequence_ids, token_ids, logprobs, errors)
+
+    def score(self, logits: mx.array, spans: Sequence[Span]) -> PromptScores:
+        """``logits [rows, vocabulary]``: those of the rows by which ``spans`` score tokens of prompts."""
+        return score_prompts(logits, [span for span in spans if span.scored_ids], self._exp)
 
     def _mask(self, scores: mx.array, rows: Sequence[Row]) -> mx.array:
         masked = {i: row.constraint for i, row in enumerate(rows) if row.constraint and row.has_mask}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Iterable
 
+from api.engine.prompt_chunks import choose_chunks
 from api.engine.queue_order import QueueOrder
 from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
@@ -19,9 +20,9 @@ from api.engine.spans import make_spans
 from api.engine.speculation import NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
-from api.engine.step_outputs import as_api_error, last_output
+from api.engine.step_outputs import as_api_error, last_output, prompt_output, token_output
 from api.stats import SchedulerStats
-from api.types import FinishReason, SampledToken, Span, StepOutput, StepPlan
+from api.types import FinishReason, SampledToken, ScoredTokens, Span, StepOutput, StepPlan
 
 
 class Scheduler:
@@ -113,16 +114,18 @@ class Scheduler:
             spans=spans,
         )
 
-    def update(self, sampled: Iterable[SampledToken], read_seconds: float | None = None) -> list[StepOutput]:
-        """Takes the tokens of the oldest step that is not read yet; ends the sequences that are done.
+    def update(
+        self, sampled: Iterable[SampledToken | ScoredTokens], read_seconds: float | None = None
+    ) -> list[StepOutput]:
+        """Takes what was read of the oldest step that is not read yet; ends the sequences that are done.
 
         ``read_seconds``: the clock's time when that step had ended; None: now.
         """
         self._has_failed_blameless = False
         now_seconds = self._clock() if read_seconds is None else read_seconds
         self._dispatched.read(now_seconds, num_unread=int(self._has_newest_in_flight))
-        running = self._running  # one by one: a token may end its sequence or refute what was proposed next
-        return [self._append(s, t) for t in sampled if (s := running.get(t.sequence_id)) and s.num_in_flight]
+        # One by one: a token may end its sequence or refute what was proposed next.
+        return [output for each in sampled if (output := self._take(each)) is not None]
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: finds the culprit without losing the others.
@@ -244,21 +247,14 @@ class Scheduler:
         """Only this one, and nothing before its last step is read."""
         if self._dispatched:
             return []
-        return [(suspect, min(suspect.num_remaining, self._budget.max_step_tokens))]
+        num_rows = min(suspect.num_remaining, self._budget.max_step_tokens)
+        return [(suspect, suspect.rows_within(num_rows, self._budget.max_scored_rows))]
 
     def _choose_chunks(self, num_decode_rows: int) -> list[tuple[Sequence, int]]:
         """Prompt chunks, those that go first first, within the step's budget."""
         reading = [s for s in self._running.values() if not s.is_decoding and s.num_remaining > 0]
-        left = 1.0  # of the budget, which is fewer rows for a prompt with more behind it
-        chosen = []
-        for sequence in self._order.sorted(reading, self._budget.seconds_per_row):
-            room = self._budget.num_prompt_rows(num_decode_rows, sequence.num_computed)
-            num_rows = min(sequence.num_remaining, round(left * room), self._memory.tokens_to_stop(sequence))
-            if num_rows <= 0:
-                break
-            chosen.append((sequence, num_rows))
-            left -= num_rows / room
-        return chosen
+        in_order = self._order.sorted(reading, self._budget.seconds_per_row)
+        return choose_chunks(in_order, num_decode_rows, self._budget, self._memory.tokens_to_stop)
 
     def _count_computed(self, chosen: list[tuple[Sequence, int]]) -> None:
         self._dispatched.add(chosen, self._clock())
@@ -271,29 +267,24 @@ class Scheduler:
 
     # --- what came back --------------------------------------------------------------------------
 
+    def _take(self, read: SampledToken | ScoredTokens) -> StepOutput | None:
+        """None for what comes too late: its sequence has ended or started again."""
+        sequence = self._running.get(read.sequence_id)
+        if sequence is None:
+            return None
+        if isinstance(read, ScoredTokens):
+            return prompt_output(sequence, read)
+        return self._append(sequence, read) if sequence.num_in_flight else None
+
     def _append(self, sequence: Sequence, token: SampledToken) -> StepOutput:
         if token.error is not None:
             self._drop(sequence)
             return last_output(sequence, error=token.error)
-        token_id = token.token_id
-        if sequence.receive(token_id):
+        if sequence.receive(token.token_id):
             self._speculation.accept()
             self._order.served(sequence, 0, 1)
         sequence.is_suspect = False  # it got through what raised; a chunk of its prompt alone proves nothing
-        is_eos = token_id in sequence.eos_token_ids
-        reason = None
-        if is_eos:
-            reason = FinishReason.STOP
-        elif len(sequence.token_ids) - sequence.num_prompt_tokens >= sequence.max_tokens:
-            reason = FinishReason.LENGTH
-        if reason is not None:
+        output = token_output(sequence, token)
+        if output.is_last:
             self._drop(sequence)
-        return StepOutput(
-            request_id=sequence.request_id,
-            token_id=token_id,
-            is_text=not is_eos,
-            finish_reason=reason,
-            choice_index=sequence.choice_index,
-            logprobs=token.logprobs,
-            num_cached_tokens=sequence.num_cached_tokens,
-        )
+        return output

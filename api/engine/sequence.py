@@ -37,6 +37,8 @@ class Sequence:
     num_read: int = 0  # the most that was ever computed: less than that is computed again, after a restart
     num_copied: int = 0  # of these, tokens whose KV came from a sibling or the prefix cache
     num_cached_tokens: int = 0  # prompt tokens that the prefix cache had at the first admission
+    # Prompt tokens that are read back with their logprobs, where those are wanted; the first has none.
+    num_scored: int = 1
     num_in_flight: int = 0  # 1 while a dispatched step samples this sequence's next token
     # What the step under way verifies behind this sequence's last known token; not known themselves.
     proposals: tuple[int, ...] = ()
@@ -66,6 +68,23 @@ class Sequence:
     def is_exhausted(self) -> bool:
         """No further token may be sampled: the last allowed one is read or in flight."""
         return self.num_sampled >= self.max_tokens
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether logprobs of its prompt are still to come: all of those rows must be computed."""
+        return self.sampling.num_prompt_logprobs is not None and self.num_scored < self.num_prompt_tokens
+
+    def scored_positions(self, num_rows: int) -> range:
+        """Of the tokens whose logprobs its next rows give; each row scores the token behind it."""
+        if not self.is_scoring:
+            return range(0)
+        first = max(self.num_computed + 1, self.num_scored)
+        return range(first, max(first, min(self.num_computed + 1 + num_rows, self.num_prompt_tokens)))
+
+    def rows_within(self, num_rows: int, num_scored: int) -> int:
+        """How many of its next ``num_rows`` rows may be computed for no more than so many tokens scored."""
+        scored = self.scored_positions(num_rows)
+        return num_rows if len(scored) <= num_scored else scored.start - 1 - self.num_computed + num_scored
 
     def is_sibling(self, other: Sequence) -> bool:
         """Whether both are choices of one request for the same prompt."""

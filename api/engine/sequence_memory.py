@@ -32,15 +32,16 @@ class SequenceMemory:
         self._newcomers: list[Sequence] = []  # of the plan under way: what they found is not copied yet
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
-        """Whether a running sequence is just reading what this one begins with."""
-        return self.prefixes.is_awaited(sequence, active_ids)
+        """Whether a running sequence is just reading what this one begins with, and need not itself."""
+        return not sequence.is_scoring and self.prefixes.is_awaited(sequence, active_ids)
 
     def enter(self, sequence: Sequence, sibling: Sequence | None = None) -> bool:
         """Takes a slot and fills in what is known of the prefix. False where bytes are short."""
         # If the sibling is preempted before its slot is filled by the plan under way, that stays empty.
         if sibling is not None and not self._changes.fills(sibling.slot):
             return self._enter_as_copy(sequence, sibling)
-        hit = self.prefixes.lookup(sequence)
+        # Logprobs of its prompt need all of its rows.
+        hit = () if sequence.is_scoring else self.prefixes.lookup(sequence)
         is_placed = self._place(sequence, self._first_tokens(sequence))
         if not is_placed and hit:  # there may be room for the slot where the blocks were
             self.prefixes.unpin(hit)

@@ -13,7 +13,7 @@ def find_sibling(sequence: Sequence, running: Iterable[Sequence], most_written: 
     ``most_written``: tokens behind the prompt that it may have computed. A layer with a window keeps no more
     beyond it.
     """
-    if sequence.is_suspect or sequence.num_prompt_tokens < 2:
+    if sequence.is_suspect or sequence.is_scoring or sequence.num_prompt_tokens < 2:
         return None
     siblings = [s for s in running if s.is_sibling(sequence) and not s.is_suspect]
     siblings = [s for s in siblings if s.num_computed - s.num_prompt_tokens <= most_written]

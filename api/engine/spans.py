@@ -48,6 +48,7 @@ def _slot_order(sequence: Sequence) -> tuple[int, int]:
 def _span(sequence: Sequence, num_rows: int) -> Span:
     assert sequence.slot is not None
     start, proposals = sequence.num_computed, sequence.proposals
+    scored = sequence.scored_positions(num_rows)
     is_first_after_copy = 0 < start == sequence.num_copied
     return Span(
         sequence_id=sequence.sequence_id,
@@ -58,4 +59,5 @@ def _span(sequence: Sequence, num_rows: int) -> Span:
         sample_index=sequence.num_sampled,
         sampling=sequence.sampling,
         known_ids=tuple(sequence.token_ids[:start]) if is_first_after_copy else (),
+        scored_ids=tuple(sequence.token_ids[scored.start : scored.stop]),
     )

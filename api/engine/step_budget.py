@@ -24,10 +24,20 @@ class StepBudget:
     """
 
     def __init__(
-        self, *, stall_seconds: float, max_step_tokens: int, first_chunk_tokens: int, row_multiple: int = 1
+        self,
+        *,
+        stall_seconds: float,
+        max_step_tokens: int,
+        first_chunk_tokens: int,
+        row_multiple: int = 1,
+        max_scored_rows: int = 64,
     ) -> None:
-        """``row_multiple``: the forward fills its rows up to a multiple of this."""
+        """``row_multiple``: the forward fills its rows up to a multiple of this.
+
+        ``max_scored_rows``: rows of a step that score prompts' tokens; each takes memory by the vocabulary.
+        """
         self.max_step_tokens = max_step_tokens
+        self.max_scored_rows = max_scored_rows
         self._rows = _RowCosts()
         self._plain_rows = 0.0  # of steps without prompts, on average; 0 before there was one
         self._plain_seconds = 0.0

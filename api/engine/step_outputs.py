@@ -1,10 +1,40 @@
-"""The last output of a sequence that ends by something else than its own token."""
+"""What a sequence tells of a step: its token, logprobs of its prompt, or how else it ended."""
 
 from __future__ import annotations
 
 from api.engine.sequence import Sequence
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
-from api.types import FinishReason, StepOutput
+from api.types import FinishReason, SampledToken, ScoredTokens, StepOutput
+
+
+def token_output(sequence: Sequence, token: SampledToken) -> StepOutput:
+    """Of a token that ``sequence`` has received, and that may have ended it."""
+    is_answer = sequence.max_tokens > 0  # else the prompt was all that was asked for
+    is_eos = is_answer and token.token_id in sequence.eos_token_ids
+    reason = None
+    if is_eos:
+        reason = FinishReason.STOP
+    elif len(sequence.token_ids) - sequence.num_prompt_tokens >= sequence.max_tokens:
+        reason = FinishReason.LENGTH
+    return StepOutput(
+        request_id=sequence.request_id,
+        token_id=token.token_id if is_answer else None,
+        is_text=not is_eos,
+        finish_reason=reason,
+        choice_index=sequence.choice_index,
+        logprobs=token.logprobs if is_answer else None,
+        num_cached_tokens=sequence.num_cached_tokens,
+    )
+
+
+def prompt_output(sequence: Sequence, scored: ScoredTokens) -> StepOutput | None:
+    """Of prompt tokens that were not scored before; None where all were: the sequence has started again."""
+    assert scored.start <= sequence.num_scored, sequence
+    new = scored.logprobs[sequence.num_scored - scored.start :]
+    if not new:
+        return None
+    sequence.num_scored += len(new)
+    return StepOutput(sequence.request_id, choice_index=sequence.choice_index, prompt_logprobs=new)
 
 
 def last_output(

@@ -12,6 +12,7 @@ from api.events import (
     Finished,
     OutputDelta,
     OutputPiece,
+    PromptTokens,
     TextEvent,
     TokenLogprob,
     ToolCallDelta,
@@ -19,6 +20,7 @@ from api.events import (
 )
 from api.protocol.envelope import Envelope, usage_object
 from api.protocol.errors import error_object
+from api.protocol.prompt_logprobs import prompt_logprobs_object
 from api.schemas.answers import (
     CalledFunction,
     ChatChoice,
@@ -56,7 +58,7 @@ class ChunkWriter:
 
     def _of_piece(self, index: int, piece: OutputPiece) -> list[ChatCompletionChunk]:
         chunks: list[ChatCompletionChunk] = []
-        if piece.reasoning:
+        if piece.reasoning and self._envelope.shows_reasoning:
             reasoning: Delta = {"reasoning_content": piece.reasoning, "reasoning": piece.reasoning}
             chunks.append(self._chunk(index, reasoning))
         if piece.content or piece.logprobs:
@@ -131,16 +133,19 @@ class ChatCollector:
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._choices = [_Choice() for _ in range(envelope.num_choices)]
+        self._prompt: list[PromptTokens] = []  # as the first choice has it
 
     def feed(self, event: TextEvent) -> None:
         match event:
             case OutputDelta(choice_index=index, piece=piece):
                 self._choices[index].add(piece)
+                if piece.prompt is not None and index == 0:
+                    self._prompt.append(piece.prompt)
             case ChoiceFinished(choice_index=index, finish_reason=reason):
                 self._choices[index].finish_reason = self._envelope.finish_reason(reason)
 
     def answer(self, usage: Usage) -> ChatCompletion:
-        return {
+        answer: ChatCompletion = {
             "id": self._envelope.response_id,
             "object": "chat.completion",
             "created": self._envelope.created_seconds,
@@ -149,6 +154,10 @@ class ChatCollector:
             "choices": [self._choice(index, choice) for index, choice in enumerate(self._choices)],
             "usage": usage_object(usage),
         }
+        if self._envelope.num_prompt_logprobs is not None:
+            num_top = self._envelope.num_prompt_logprobs
+            answer["prompt_logprobs"] = prompt_logprobs_object(self._prompt, num_top)
+        return answer
 
     def _choice(self, index: int, choice: _Choice) -> ChatChoice:
         return {
@@ -165,7 +174,7 @@ class ChatCollector:
             "content": None if choice.calls and not content else content,
             "refusal": None,
         }
-        if reasoning:
+        if reasoning and self._envelope.shows_reasoning:
             message["reasoning_content"] = message["reasoning"] = reasoning
         calls = [_whole_call(pieces) for _, pieces in sorted(choice.calls.items())]
         if calls and self._envelope.uses_functions:

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 from api.errors import InvalidRequestError
 from api.protocol.chat_prompt import to_chat_prompt
-from api.protocol.compatibility import CHAT, CHAT_EXTENSIONS, refuse_fields
-from api.protocol.generation import one_of_names, to_request
+from api.protocol.compatibility.field import refuse_fields
+from api.protocol.compatibility.foreign import CHAT_FOREIGN
+from api.protocol.compatibility.openai import CHAT
+from api.protocol.generation import to_request
 from api.protocol.messages import check_num_messages
 from api.protocol.models import check_model_name
+from api.protocol.reasoning import max_thinking_tokens
 from api.protocol.structures import to_structure
 from api.schemas.chat_completions import ChatCompletionRequest
 from api.schemas.validation import validate_body
@@ -23,7 +26,11 @@ def parse_chat_completion(data: object, served: ServedModel, accept_any_model: b
     body = validate_body(ChatCompletionRequest, data)
     check_model_name(body.model, served, accept_any_model)
     refuse_fields(body, CHAT)
-    refuse_fields(body, CHAT_EXTENSIONS)
+    refuse_fields(body, CHAT_FOREIGN)
+    if body.n_predict == 0:
+        raise InvalidRequestError(
+            "Invalid 'n_predict': a chat's answer has a token at least.", param="n_predict"
+        )
     if body.top_logprobs and not body.logprobs:
         raise InvalidRequestError("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
     return body
@@ -33,10 +40,4 @@ def to_generation_request(body: ChatCompletionRequest, served: ServedModel) -> G
     """Raises InvalidRequestError for fields that contradict each other and for unknown token ids."""
     prompt = to_chat_prompt(body.messages, body)
     request = to_request(body, served, "chatcmpl", prompt, to_structure(body))
-    return replace(request, max_thinking_tokens=_thinking_budget(body))
-
-
-def _thinking_budget(body: ChatCompletionRequest) -> int | None:
-    names = ("thinking_token_budget", "thinking_budget_tokens", "thinking_budget")
-    budget = one_of_names({name: getattr(body, name) for name in names})
-    return None if budget is None or budget < 0 else int(budget)
+    return replace(request, max_thinking_tokens=max_thinking_tokens(body))

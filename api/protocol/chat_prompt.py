@@ -7,9 +7,10 @@ from typing import Any
 
 from api.errors import InvalidRequestError
 from api.protocol.messages import to_template_messages
+from api.protocol.reasoning import enables_thinking, reasoning_effort
 from api.protocol.tools import to_tool_use
 from api.schemas.chat_completions import ChatPromptFields
-from api.schemas.messages import Message
+from api.schemas.messages import AssistantMessage, Message
 from api.types import ChatPrompt
 
 
@@ -24,7 +25,7 @@ def to_chat_prompt(messages: Sequence[Message], body: ChatPromptFields) -> ChatP
 
 
 def _continues(messages: Sequence[Message], body: ChatPromptFields) -> bool:
-    continues = bool(body.continue_final_message)
+    continues = bool(body.continue_final_message) or _is_prefix(messages)
     if body.add_generation_prompt is not None and body.add_generation_prompt == continues:
         raise InvalidRequestError(
             "'add_generation_prompt' must be the opposite of 'continue_final_message'.",
@@ -38,14 +39,31 @@ def _continues(messages: Sequence[Message], body: ChatPromptFields) -> bool:
     return continues
 
 
+def _is_prefix(messages: Sequence[Message]) -> bool:
+    """Whether the last message calls itself the answer's beginning; raises where another one does."""
+    marked = [index for index, message in enumerate(messages) if _prefix_mark(message)]
+    if marked and marked != [len(messages) - 1]:
+        param = f"messages[{marked[0]}].{_prefix_mark(messages[marked[0]])}"
+        raise InvalidRequestError(f"'{param}' is for the last message only.", param=param)
+    return bool(marked)
+
+
+def _prefix_mark(message: Message) -> str | None:
+    """The name of the field by which it says so."""
+    names = ("prefix", "partial")
+    marks = (name for name in names if isinstance(message, AssistantMessage) and getattr(message, name))
+    return next(marks, None)
+
+
 def _template_options(body: ChatPromptFields) -> dict[str, Any]:
     """The template's own variables win nothing: each may be given once, or twice alike."""
     options: dict[str, Any] = dict(body.chat_template_kwargs or {})
-    if body.reasoning_effort is not None:
-        _set_option(options, "reasoning_effort", body.reasoning_effort, "reasoning_effort")
-    if body.enable_thinking is not None:
-        _set_option(options, "enable_thinking", body.enable_thinking, "enable_thinking")
-    if body.reasoning_effort == "none":
+    effort, enables = reasoning_effort(body), enables_thinking(body)
+    if effort is not None:
+        _set_option(options, "reasoning_effort", effort, "reasoning_effort")
+    if enables is not None:
+        _set_option(options, "enable_thinking", enables, "enable_thinking")
+    if effort == "none":
         _set_option(options, "enable_thinking", False, "reasoning_effort")
     return options
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from api.errors import InvalidRequestError, UnsupportedFieldError
-from api.protocol.compatibility import COMPLETION_EXTENSIONS, COMPLETIONS, refuse_fields
+from api.protocol.compatibility.field import refuse_fields
+from api.protocol.compatibility.foreign import COMPLETION_FOREIGN
+from api.protocol.compatibility.openai import COMPLETIONS
 from api.protocol.generation import check_token_ids, to_request
 from api.protocol.models import check_model_name
 from api.protocol.structures import to_structure
@@ -21,9 +23,7 @@ def parse_completion(data: object, served: ServedModel, accept_any_model: bool) 
     check_model_name(body.model, served, accept_any_model)
     _check_best_of(body)
     refuse_fields(body, (field for field in COMPLETIONS if field.name != "best_of"))
-    refuse_fields(body, COMPLETION_EXTENSIONS)
-    if body.echo and body.logprobs is not None:
-        raise InvalidRequestError("'echo' cannot be combined with 'logprobs'.", param="echo")
+    refuse_fields(body, COMPLETION_FOREIGN)
     if len(body.prompts) * (body.n or 1) > MAX_SEQUENCES:
         message = f"One request may have {MAX_SEQUENCES} answers: 'n' for each prompt."
         raise InvalidRequestError(message, param="prompt")
@@ -41,5 +41,7 @@ def to_generation_request(body: CompletionRequest, served: ServedModel) -> Gener
     for prompt in body.prompts:
         if not isinstance(prompt, str):
             check_token_ids(prompt, served.vocab_size, "prompt")
-    prompts = TextPrompts(body.prompts, echo=bool(body.echo))
+    prompts = TextPrompts(
+        body.prompts, echo=bool(body.echo), adds_special_tokens=body.add_special_tokens is not False
+    )
     return to_request(body, served, "cmpl", prompts, to_structure(body))

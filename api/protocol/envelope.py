@@ -22,6 +22,9 @@ class Envelope:
     includes_usage: bool = False
     includes_logprobs: bool = False
     uses_functions: bool = False  # calls in the form that preceded tool_calls
+    shows_reasoning: bool = True
+    num_echo_logprobs: int | None = None  # alternatives to the tokens of an echoed prompt; None: none of it
+    num_prompt_logprobs: int | None = None  # the same, of a prompt in a field of its own
 
     @classmethod
     def of(
@@ -31,6 +34,8 @@ class Envelope:
         served: ServedModel,
         *,
         uses_functions: bool = False,
+        shows_reasoning: bool = True,
+        echoes: bool = False,
     ) -> Envelope:
         return cls(
             response_id=request.request_id,
@@ -41,6 +46,9 @@ class Envelope:
             includes_usage=body.includes_usage,
             includes_logprobs=body.num_top_logprobs is not None,
             uses_functions=uses_functions,
+            shows_reasoning=shows_reasoning,
+            num_echo_logprobs=body.num_top_logprobs if echoes else None,
+            num_prompt_logprobs=body.prompt_logprobs,
         )
 
     def finish_reason(self, reason: FinishReason) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
 
 from api.errors import InvalidRequestError
+from api.protocol.names import one_of_names
 from api.schemas.generation import GenerationFields
 from api.server_handler import ServedModel
 from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, TextPrompts, ToolUse
 
 # Less is 0 in float32 sums over a vocabulary.
 _SMALLEST_TOP_P = 1e-6
-
-Value = TypeVar("Value", str, float)
 
 
 def to_request(
@@ -26,6 +25,10 @@ def to_request(
     structure: Structure | None,
 ) -> GenerationRequest:
     """Raises InvalidRequestError for fields that contradict each other and for unknown token ids."""
+    one_of_names(body.limits)
+    if body.stream and body.prompt_logprobs is not None:
+        message = "'prompt_logprobs' come with a whole answer only, not with 'stream'."
+        raise InvalidRequestError(message, param="prompt_logprobs")
     check_form(body, structure, prompt.tool_use if isinstance(prompt, ChatPrompt) else None)
     return GenerationRequest(
         request_id=f"{id_prefix}-{secrets.token_hex(16)}",
@@ -35,7 +38,7 @@ def to_request(
         max_tokens=body.answer_limit,
         stop=body.stop_strings,
         stop_token_ids=stop_token_ids(body, served),
-        includes_stop=bool(body.include_stop_str_in_output),
+        includes_stop=_includes_stop(body),
         ignores_eos=bool(body.ignore_eos),
         structure=structure,
         arrival_seconds=time.monotonic(),
@@ -64,6 +67,7 @@ def to_sampling(body: GenerationFields, served: ServedModel) -> SamplingParams:
         repetition_penalty=_first(_repetition_penalty(body), defaults.repetition_penalty, 1.0),
         logit_bias=_logit_bias(body.logit_bias or {}, served.vocab_size),
         num_top_logprobs=body.num_top_logprobs,
+        num_prompt_logprobs=body.num_prompt_logprobs,
         min_tokens=_min_tokens(body),
     )
 
@@ -78,22 +82,21 @@ def _repetition_penalty(body: GenerationFields) -> float | None:
     )
 
 
-def one_of_names(values: Mapping[str, Value | None]) -> Value | None:
-    """The value of a field that goes by several names; raises InvalidRequestError where they disagree."""
-    given = {name: value for name, value in values.items() if value is not None}
-    if len(set(given.values())) > 1:
-        first, second, *_ = given
-        raise InvalidRequestError(f"'{second}' contradicts '{first}'.", param=second)
-    return next(iter(given.values()), None)
-
-
 def cache_salt(body: GenerationFields) -> str:
     """Prompts find in the prefix cache what prompts of the same salt have left there."""
-    return one_of_names({"cache_salt": body.cache_salt, "extra_key": body.extra_key}) or ""
+    names = ("cache_salt", "extra_key", "prompt_cache_isolation_key")
+    return one_of_names({name: getattr(body, name) for name in names}) or ""
+
+
+def _includes_stop(body: GenerationFields) -> bool:
+    names = ("include_stop_str_in_output", "no_stop_trim")
+    return bool(one_of_names({name: getattr(body, name) for name in names}))
 
 
 def _logit_bias(bias: Mapping[str, float], vocab_size: int) -> tuple[tuple[int, float], ...]:
-    pairs = tuple((int(token_id), float(amount)) for token_id, amount in bias.items())
+    """False, which is no number, bans its token."""
+    amounts = {token_id: -math.inf if amount is False else amount for token_id, amount in bias.items()}
+    pairs = tuple((int(token_id), float(amount)) for token_id, amount in amounts.items())
     check_token_ids((token_id for token_id, _ in pairs), vocab_size, "logit_bias")
     return pairs
 
@@ -109,7 +112,8 @@ def check_token_ids(token_ids: Iterable[int], vocab_size: int, param: str) -> No
 
 
 def _min_tokens(body: GenerationFields) -> int:
-    wanted, limit = body.min_tokens or 0, body.answer_limit
+    names = {"min_tokens": body.min_tokens, "min_new_tokens": body.min_new_tokens}
+    wanted, limit = one_of_names(names) or 0, body.answer_limit
     if limit is not None and wanted > limit:
         raise InvalidRequestError(
             f"Invalid 'min_tokens': {wanted} is more than the limit of {limit} tokens.", param="min_tokens"
@@ -132,7 +136,7 @@ def check_form(body: GenerationFields, structure: Structure | None, tool_use: To
     if structure is None and not _is_enforced(tool_use):
         return
     # A grammar says itself where the answer ends: behind its end there is no token to go on with.
-    for name in ("ignore_eos", "min_tokens"):
+    for name in ("ignore_eos", "min_tokens", "min_new_tokens"):
         if getattr(body, name):
             message = f"'{name}' cannot be combined with an answer whose form is enforced."
             raise InvalidRequestError(message, param=name)

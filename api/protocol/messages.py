@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.errors import ContextLengthError, InvalidRequestError
-from api.protocol.compatibility import OBJECTS, refuse_fields
+from api.protocol.compatibility.field import refuse_fields
+from api.protocol.compatibility.objects import OBJECTS
 from api.schemas.messages import (
     AssistantMessage,
     FunctionMessage,
@@ -64,6 +65,7 @@ def _convert(message: Message, index: int, calls: _Calls) -> dict[str, Any]:
         case FunctionMessage():
             return _tool_message(message.content or "", calls.last_id_of(message.name), message.name)
         case PlainMessage():
+            refuse_fields(message, OBJECTS[f"{message.role} message"], f"messages[{index}].")
             plain = {"role": message.role, "content": text_of(message.content)}
             return plain if message.name is None else plain | {"name": message.name}
     raise AssertionError(message.role)  # the schema lets no other class through

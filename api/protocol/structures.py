@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import orjson
-
 from api.errors import InvalidRequestError
-from api.schemas.structures import ResponseFormat, StructuredOutputs, StructureFields
+from api.protocol.compatibility.field import refuse_fields
+from api.protocol.compatibility.objects import OBJECTS
+from api.protocol.form_values import of_expression, of_json_schema
+from api.protocol.response_format import of_response_format
+from api.schemas.structures import GrammarObject, StructuredOutputs, StructureFields
 from api.types import Structure
 
 
@@ -21,12 +23,22 @@ def to_structure(body: StructureFields) -> Structure | None:
 
 
 def _wanted(body: StructureFields) -> Iterator[Structure]:
-    if body.response_format is not None and body.response_format.type != "text":
-        yield _of_response_format(body.response_format)
-    if body.structured_outputs is not None:
-        yield _of_structured_outputs(body.structured_outputs)
+    of_format = None if body.response_format is None else of_response_format(body.response_format)
+    if of_format is not None:
+        yield of_format
+    for param in ("structured_outputs", "guided_decoding"):
+        outputs: StructuredOutputs | None = getattr(body, param)
+        if outputs is not None:
+            yield _of_structured_outputs(outputs, param)
+    yield from _of_guided(body)
+    yield from _of_plain_names(body)
+
+
+def _of_guided(body: StructureFields) -> Iterator[Structure]:
     if body.guided_json is not None:
-        yield _of_json_schema(body.guided_json, "guided_json")
+        yield of_json_schema(body.guided_json, "guided_json")
+    if body.guided_json_object:
+        yield Structure("json_object", param="guided_json_object")
     if body.guided_regex is not None:
         yield Structure("regex", body.guided_regex, "guided_regex")
     if body.guided_choice is not None:
@@ -35,23 +47,35 @@ def _wanted(body: StructureFields) -> Iterator[Structure]:
         yield Structure("lark", body.guided_grammar, "guided_grammar")
 
 
-def _of_response_format(wanted: ResponseFormat) -> Structure:
-    if wanted.type == "json_object":
-        return Structure("json_object")
-    if wanted.json_schema is None:
-        param = "response_format.json_schema"
-        message = f"Missing required parameter: '{param}'."
-        raise InvalidRequestError(message, param=param, code="missing_required_parameter")
-    if wanted.json_schema.schema_ is None:
-        return Structure("json_object")
-    return Structure("json_schema", wanted.json_schema.schema_)
+def _of_plain_names(body: StructureFields) -> Iterator[Structure]:
+    """The names of llama.cpp, SGLang, TGI and Ollama, whose clients send empty strings for none."""
+    if body.json_schema not in (None, ""):
+        yield of_json_schema(body.json_schema, "json_schema")
+    if body.regex is not None:
+        yield Structure("regex", body.regex, "regex")
+    if isinstance(body.grammar, GrammarObject):
+        yield _of_grammar_object(body.grammar)
+    elif body.grammar:
+        yield Structure("lark", body.grammar, "grammar")
+    if body.ebnf is not None:
+        yield Structure("lark", body.ebnf, "ebnf")
+    if body.format == "json":
+        yield Structure("json_object", param="format")
+    elif body.format not in (None, ""):
+        yield of_json_schema(body.format, "format")
 
 
-def _of_structured_outputs(wanted: StructuredOutputs) -> Structure:
-    param = "structured_outputs"
+def _of_grammar_object(grammar: GrammarObject) -> Structure:
+    if grammar.type == "json":
+        return of_json_schema(grammar.value, "grammar.value")
+    return of_expression("regex", grammar.value, "grammar.value")
+
+
+def _of_structured_outputs(wanted: StructuredOutputs, param: str) -> Structure:
+    refuse_fields(wanted, OBJECTS["structured outputs"], f"{param}.")
     found: list[Structure] = []
     if wanted.json_ is not None:
-        found.append(_of_json_schema(wanted.json_, f"{param}.json"))
+        found.append(of_json_schema(wanted.json_, f"{param}.json"))
     if wanted.regex is not None:
         found.append(Structure("regex", wanted.regex, f"{param}.regex"))
     if wanted.choice is not None:
@@ -64,19 +88,3 @@ def _of_structured_outputs(wanted: StructuredOutputs) -> Structure:
         message = f"'{param}' needs exactly one of 'json', 'regex', 'choice', 'grammar' and 'json_object'."
         raise InvalidRequestError(message, param=param)
     return found[0]
-
-
-def _of_json_schema(schema: object, param: str) -> Structure:
-    if isinstance(schema, str):
-        schema = _parse_schema(schema, param)
-    return Structure("json_schema", schema, param)
-
-
-def _parse_schema(text: str, param: str) -> object:
-    try:
-        schema = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"Invalid '{param}': it is not JSON: {error}.", param=param) from None
-    if not isinstance(schema, dict | bool):
-        raise InvalidRequestError(f"Invalid '{param}': it is no JSON schema.", param=param)
-    return schema

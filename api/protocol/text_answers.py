@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from api.events import (
@@ -11,34 +13,52 @@ from api.events import (
     Finished,
     OutputDelta,
     OutputPiece,
+    PromptTokens,
     TextEvent,
     TokenLogprob,
     Usage,
 )
 from api.protocol.envelope import Envelope, usage_object
 from api.protocol.errors import error_object
+from api.protocol.prompt_logprobs import prompt_logprobs_object
 from api.schemas.answers import TextChoice, TextCompletion, TextLogprobs
 
 
 class LogprobColumns:
     """One choice's logprobs in the older form: a column for each property, offsets in characters."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_echo_logprobs: int | None = None) -> None:
+        """``num_echo_logprobs``: alternatives to tokens of the prompt; None: the prompt is not shown."""
+        self._num_echo_logprobs = num_echo_logprobs
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._num_characters = 0
 
-    def convert(self, tokens: tuple[TokenLogprob, ...]) -> TextLogprobs:
-        return {
-            "tokens": [token_name(token) for token in tokens],
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [_alternatives(token) for token in tokens],
-            "text_offset": [self._advance(token) for token in tokens],
-        }
+    def convert(self, pieces: Iterable[OutputPiece]) -> TextLogprobs:
+        """What these pieces, which follow those before, add to the columns."""
+        columns: TextLogprobs = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
+        for piece in pieces:
+            if piece.prompt is not None and self._num_echo_logprobs is not None:
+                self._append_prompt(columns, piece.prompt, self._num_echo_logprobs)
+            for token in piece.logprobs:
+                self._append(columns, token)
+        return columns
+
+    def _append_prompt(self, columns: TextLogprobs, prompt: PromptTokens, num_top: int) -> None:
+        for index, token in enumerate(prompt.tokens):
+            shown = replace(token, top=token.top[:num_top])
+            self._append(columns, shown, is_first=prompt.has_first and index == 0)
+
+    def _append(self, columns: TextLogprobs, token: TokenLogprob, *, is_first: bool = False) -> None:
+        columns["tokens"].append(token_name(token))
+        columns["token_logprobs"].append(None if is_first else token.logprob)
+        columns["top_logprobs"].append(None if is_first else _alternatives(token))
+        columns["text_offset"].append(self._advance(token))
 
     def _advance(self, token: TokenLogprob) -> int:
         """Where the token begins; one that ends inside a character leaves it to the next."""
         offset = self._num_characters
-        self._num_characters += len(self._decoder.decode(token.raw))
+        if token.adds_text:
+            self._num_characters += len(self._decoder.decode(token.raw))
         return offset
 
 
@@ -63,7 +83,7 @@ class TextWriter:
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
-        self._columns = [LogprobColumns() for _ in range(envelope.num_choices)]
+        self._columns = [LogprobColumns(envelope.num_echo_logprobs) for _ in range(envelope.num_choices)]
 
     def feed(self, event: TextEvent) -> list[Any]:
         match event:
@@ -79,8 +99,8 @@ class TextWriter:
         return []
 
     def _of_piece(self, index: int, piece: OutputPiece) -> TextChoice:
-        logprobs = self._columns[index].convert(piece.logprobs) if piece.logprobs else None
-        return text_choice(index, piece.content, logprobs, None)
+        columns = self._columns[index].convert((piece,))
+        return text_choice(index, piece.content, columns if columns["tokens"] else None, None)
 
     def _chunk(self, choice: TextChoice) -> TextCompletion:
         chunk = text_completion(self._envelope, [choice])
@@ -99,15 +119,13 @@ class TextCollector:
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
-        self._texts: list[list[str]] = [[] for _ in range(envelope.num_choices)]
-        self._logprobs: list[list[TokenLogprob]] = [[] for _ in range(envelope.num_choices)]
+        self._pieces: list[list[OutputPiece]] = [[] for _ in range(envelope.num_choices)]
         self._finish_reasons = ["stop"] * envelope.num_choices
 
     def feed(self, event: TextEvent) -> None:
         match event:
             case OutputDelta(choice_index=index, piece=piece):
-                self._texts[index].append(piece.content)
-                self._logprobs[index] += piece.logprobs
+                self._pieces[index].append(piece)
             case ChoiceFinished(choice_index=index, finish_reason=reason):
                 self._finish_reasons[index] = self._envelope.finish_reason(reason)
 
@@ -117,9 +135,16 @@ class TextCollector:
         return whole
 
     def _choice(self, index: int) -> TextChoice:
-        wants = self._envelope.includes_logprobs
-        logprobs = LogprobColumns().convert(tuple(self._logprobs[index])) if wants else None
-        return text_choice(index, "".join(self._texts[index]), logprobs, self._finish_reasons[index])
+        pieces = self._pieces[index]
+        text = "".join(piece.content for piece in pieces)
+        columns = LogprobColumns(self._envelope.num_echo_logprobs)
+        logprobs = columns.convert(pieces) if self._envelope.includes_logprobs else None
+        choice = text_choice(index, text, logprobs, self._finish_reasons[index])
+        num_top = self._envelope.num_prompt_logprobs
+        if num_top is not None:
+            parts = [piece.prompt for piece in pieces if piece.prompt is not None]
+            choice["prompt_logprobs"] = prompt_logprobs_object(parts, num_top)
+        return choice
 
 
 def text_completion(envelope: Envelope, choices: list[TextChoice]) -> TextCompletion:

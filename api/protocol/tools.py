@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.errors import InvalidRequestError
+from api.protocol.compatibility.field import refuse_fields
+from api.protocol.compatibility.objects import OBJECTS
 from api.schemas.chat_completions import ChatPromptFields
 from api.schemas.tools import AllowedToolsChoice, FunctionDefinition, NamedTool
 from api.types import ToolUse
@@ -24,6 +26,9 @@ def to_tool_use(body: ChatPromptFields) -> ToolUse | None:
     if not body.tools:
         _check_choice(body.tool_choice, "tool_choice", "tools")
         return None
+    for index, tool in enumerate(body.tools):
+        refuse_fields(tool, OBJECTS["tool"], f"tools[{index}].")
+        refuse_fields(tool.function, OBJECTS["function"], f"tools[{index}].function.")
     return _tool_use(body, [tool.function for tool in body.tools])
 
 

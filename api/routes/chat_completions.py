@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api.protocol.chat_answers import ChatCollector, ChunkWriter
 from api.protocol.chat_completions import parse_chat_completion, to_generation_request
 from api.protocol.envelope import Envelope
+from api.protocol.reasoning import shows_reasoning
 from api.routes.context import context_of
 from api.routes.generation import stream_answer, whole_answer
 from api.routes.intake import read_body
@@ -19,7 +20,13 @@ async def create_chat_completion(request: Request) -> Response:
     http = context_of(request)
     body, generation = await read_body(request, http, parse_chat_completion, to_generation_request)
     served = http.handler.served_model
-    envelope = Envelope.of(body, generation, served, uses_functions=body.uses_functions)
+    envelope = Envelope.of(
+        body,
+        generation,
+        served,
+        uses_functions=body.uses_functions,
+        shows_reasoning=shows_reasoning(body),
+    )
     if body.stream:
         return await stream_answer(request, http, generation, ChunkWriter(envelope))
     return await whole_answer(request, http, generation, ChatCollector(envelope))

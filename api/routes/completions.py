@@ -18,7 +18,7 @@ router = APIRouter()
 async def create_completion(request: Request) -> Response:
     http = context_of(request)
     body, generation = await read_body(request, http, parse_completion, to_generation_request)
-    envelope = Envelope.of(body, generation, http.handler.served_model)
+    envelope = Envelope.of(body, generation, http.handler.served_model, echoes=bool(body.echo))
     if body.stream:
         return await stream_answer(request, http, generation, TextWriter(envelope))
     return await whole_answer(request, http, generation, TextCollector(envelope))

@@ -49,6 +49,15 @@ class ChatLogprobs(TypedDict):
     refusal: None
 
 
+class PromptLogprob(TypedDict):
+    logprob: float
+    rank: int
+    decoded_token: str
+
+
+PromptLogprobs = list[dict[str, PromptLogprob] | None]  # by token id; null: the first token
+
+
 class CalledFunction(TypedDict):
     name: NotRequired[str]  # in a stream with a call's first piece only
     arguments: str
@@ -106,6 +115,7 @@ class ChatCompletion(AnswerHead):
     object: Literal["chat.completion"]
     choices: list[ChatChoice]
     usage: UsageObject
+    prompt_logprobs: NotRequired[PromptLogprobs]
 
 
 class ChatCompletionChunk(AnswerHead):
@@ -116,8 +126,8 @@ class ChatCompletionChunk(AnswerHead):
 
 class TextLogprobs(TypedDict):
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]  # null: the first token of an echoed prompt, as below
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]  # where each token begins in the choice's text, in characters
 
 
@@ -126,6 +136,7 @@ class TextChoice(TypedDict):
     text: str
     logprobs: TextLogprobs | None
     finish_reason: str | None
+    prompt_logprobs: NotRequired[PromptLogprobs]
 
 
 class TextCompletion(AnswerHead):

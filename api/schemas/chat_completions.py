@@ -1,7 +1,7 @@
 """What a client may send to ``POST /v1/chat/completions``.
 
-Fields that this server cannot honour are typed here too, so that a malformed value is reported as
-such before the field itself is refused; ``protocol/compatibility.py`` says which they are and why.
+OpenAI's fields that this server cannot honour are typed here too, so that a malformed value is reported
+as such before the field itself is refused; ``protocol/compatibility`` says which they are and why.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from pydantic import Field
 
 from api.schemas.generation import GenerationFields, PositiveInt
 from api.schemas.messages import AnyMessage
+from api.schemas.reasoning import ReasoningFields
 from api.schemas.tools import MAX_TOOLS, FunctionChoice, FunctionDefinition, Tool, ToolChoice
-from api.schemas.wire import InPortions, WireModel
+from api.schemas.wire import InPortions
 
 MAX_TOP_LOGPROBS = 20
 
 Messages = Annotated[list[AnyMessage], Field(min_length=1)]
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-ThinkingBudget = Annotated[int, Field(ge=-1)]  # -1: no limit
 
 
-class ChatPromptFields(WireModel):
+class ChatPromptFields(ReasoningFields):
     """What besides the messages makes the prompt of a chat."""
 
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
@@ -30,10 +29,8 @@ class ChatPromptFields(WireModel):
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[FunctionDefinition], Field(max_length=MAX_TOOLS)] | None = None
     function_call: FunctionChoice | None = None
-    reasoning_effort: ReasoningEffort | None = None
 
     # local extensions
-    enable_thinking: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
@@ -44,11 +41,6 @@ class ChatCompletionRequest(GenerationFields, ChatPromptFields):
     max_completion_tokens: PositiveInt | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-
-    # the thinking budget, by the names that are in use for it
-    thinking_budget: ThinkingBudget | None = None
-    thinking_budget_tokens: ThinkingBudget | None = None
-    thinking_token_budget: ThinkingBudget | None = None
 
     # without effect
     metadata: Annotated[dict[str, str], InPortions] | None = None
@@ -61,7 +53,6 @@ class ChatCompletionRequest(GenerationFields, ChatPromptFields):
 
     # refused unless neutral
     audio: dict[str, Any] | None = None
-    best_of: PositiveInt | None = None
     modalities: list[str] | None = None
     moderation: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
@@ -71,7 +62,7 @@ class ChatCompletionRequest(GenerationFields, ChatPromptFields):
     @property
     def answer_limit(self) -> int | None:
         """The newer of OpenAI's two names for it wins."""
-        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        return super().answer_limit if self.max_completion_tokens is None else self.max_completion_tokens
 
     @property
     def num_top_logprobs(self) -> int | None:

@@ -41,16 +41,23 @@ Prompt = Annotated[
 
 
 class CompletionRequest(GenerationFields):
-    prompt: Prompt
+    prompt: Prompt | None  # null: an empty text
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
     best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     suffix: str | None = None
 
+    # local extensions
+    add_special_tokens: bool | None = None
+    max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
+
     @property
     def prompts(self) -> tuple[str | tuple[int, ...], ...]:
         """One prompt, or several; a list of integers is one."""
         match self.prompt:
+            case None:
+                return ("",)
             case str() as text:
                 return (text,)
             case [int(), *_]:
@@ -60,8 +67,17 @@ class CompletionRequest(GenerationFields):
 
     @property
     def answer_limit(self) -> int | None:
-        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+        named = super().answer_limit if self.max_completion_tokens is None else self.max_completion_tokens
+        if named is not None:
+            return named
+        return None if self.n_predict == -1 else DEFAULT_MAX_TOKENS
 
     @property
     def num_top_logprobs(self) -> int | None:
         return self.logprobs
+
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        """As many as either use of them asks for."""
+        wanted = (self.logprobs if self.echo else None, self.prompt_logprobs)
+        return max((each for each in wanted if each is not None), default=None)

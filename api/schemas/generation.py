@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from api.schemas.structures import StructureFields
 from api.schemas.wire import (
+    BOOLEAN_TAG,
     INT32_MAX,
     INT64_MAX,
     INT64_MIN,
     LIST_TAG,
     STRING_TAG,
-    InPortions,
     TokenId,
     WireModel,
     by_json_type,
@@ -22,6 +22,7 @@ from api.schemas.wire import (
 MAX_STOP_STRINGS = 4
 MAX_STOP_TOKENS = 64
 MAX_CHOICES = 128  # for each prompt
+MAX_PROMPT_LOGPROBS = 20
 
 StopString = Annotated[str, Field(min_length=1, max_length=4096)]
 Stop = Annotated[
@@ -31,8 +32,21 @@ Stop = Annotated[
 ]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100)]
-Bias = Annotated[float, Field(ge=-100, le=100)]
+Bias = Annotated[
+    Annotated[float, Field(ge=-100, le=100), Tag("<number>")] | Annotated[Literal[False], Tag(BOOLEAN_TAG)],
+    Discriminator(lambda value: BOOLEAN_TAG if isinstance(value, bool) else "<number>"),
+]  # false: the token never comes
 TokenIdText = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
+
+
+def _pairs_as_object(value: Any) -> Any:
+    """llama.cpp's list of pairs, as OpenAI's object; what is neither is left to be refused."""
+    if not isinstance(value, list) or not all(isinstance(each, list) and len(each) == 2 for each in value):
+        return value
+    return {str(token_id): bias for token_id, bias in value}
+
+
+LogitBias = Annotated[dict[TokenIdText, Bias], BeforeValidator(_pairs_as_object)]
 PositiveInt = Annotated[int, Field(ge=1)]
 CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 
@@ -40,23 +54,14 @@ CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 class StreamOptions(WireModel):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
+    continuous_usage_stats: bool | None = None
 
 
-class RefusedExtensions(WireModel):
-    """What other local servers do to the sampling; typed, so that their neutral values are told apart."""
-
-    allowed_token_ids: list[int] | None = None
-    bad_words: list[str] | None = None
-    dry_multiplier: float | None = None
-    length_penalty: float | None = None
-    mirostat: int | None = None
-    prompt_logprobs: int | None = None
-    typical_p: float | None = None
-    use_beam_search: bool | None = None
-    xtc_probability: float | None = None
+class UsageOptions(WireModel):
+    include: bool | None = None
 
 
-class GenerationFields(StructureFields, RefusedExtensions):
+class GenerationFields(StructureFields):
     model: str
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -67,7 +72,7 @@ class GenerationFields(StructureFields, RefusedExtensions):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    logit_bias: Annotated[dict[TokenIdText, Bias], InPortions] | None = None
+    logit_bias: LogitBias | None = None
     seed: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] | None = None
     user: str | None = None
 
@@ -81,10 +86,20 @@ class GenerationFields(StructureFields, RefusedExtensions):
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
 
+    # the same by other names
+    max_new_tokens: PositiveInt | None = None
+    n_predict: Annotated[int, Field(ge=-1)] | None = None  # -1: no limit
+    min_new_tokens: Annotated[int, Field(ge=0)] | None = None
+    no_stop_trim: bool | None = None
+    usage: UsageOptions | None = None
+
+    prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_PROMPT_LOGPROBS)] | None = None
+
     # local extensions: the queue and the prefix cache
     priority: Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)] | None = None
     cache_salt: CacheSalt | None = None
     extra_key: CacheSalt | None = None
+    prompt_cache_isolation_key: CacheSalt | None = None
     cache_prompt: bool | None = None
     id_slot: int | None = None
     n_cache_reuse: int | None = None
@@ -92,12 +107,27 @@ class GenerationFields(StructureFields, RefusedExtensions):
     @property
     def answer_limit(self) -> int | None:
         """Tokens of an answer at most; None leaves it to the server."""
-        return self.max_tokens
+        return next((limit for limit in self.limits.values() if limit is not None), None)
+
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """The answer's limit by each of its names."""
+        n_predict = None if self.n_predict == -1 else self.n_predict
+        return {
+            "max_tokens": self.max_tokens,
+            "max_new_tokens": self.max_new_tokens,
+            "n_predict": n_predict,
+        }
 
     @property
     def num_top_logprobs(self) -> int | None:
         """None where no logprobs are wanted at all."""
         raise NotImplementedError
+
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        """The same for the tokens of the prompt."""
+        return self.prompt_logprobs
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -107,4 +137,8 @@ class GenerationFields(StructureFields, RefusedExtensions):
 
     @property
     def includes_usage(self) -> bool:
-        return self.stream_options is not None and bool(self.stream_options.include_usage)
+        options = (
+            self.stream_options and self.stream_options.include_usage,
+            self.usage and self.usage.include,
+        )
+        return any(options)

@@ -75,6 +75,8 @@ class AssistantMessage(Message):
     reasoning: str | None = None
     audio: dict[str, Any] | None = None
     annotations: list[Any] | None = None
+    prefix: bool | None = None
+    partial: bool | None = None
 
 
 class ToolMessage(Message):

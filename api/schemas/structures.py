@@ -16,13 +16,6 @@ class JsonSchemaFormat(WireModel):
     strict: bool | None = None
 
 
-class ResponseFormat(WireModel):
-    """``json_schema`` is required by the type of that name."""
-
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchemaFormat | None = None
-
-
 # A schema may come as JSON in a string: command lines and some clients send it so.
 JsonSchema = Annotated[
     Annotated[dict[str, Any], Tag(OBJECT_TAG)]
@@ -32,6 +25,20 @@ JsonSchema = Annotated[
 ]
 Expression = Annotated[str, Field(min_length=1)]
 Choices = Annotated[list[Expression], Field(min_length=1)]
+
+
+class ResponseFormat(WireModel):
+    """OpenAI's types first; then those of local servers, each with a field that it needs.
+
+    ``schema``: where llama.cpp and its kin have the schema of both JSON types. ``value``: TGI's.
+    """
+
+    type: Literal["text", "json_object", "json_schema", "json", "regex", "grammar"]
+    json_schema: JsonSchemaFormat | None = None
+    schema_: Annotated[JsonSchema | None, Field(alias="schema")] = None
+    value: JsonSchema | None = None
+    grammar: Expression | None = None
+    pattern: Expression | None = None
 
 
 class StructuredOutputs(WireModel):
@@ -44,10 +51,30 @@ class StructuredOutputs(WireModel):
     json_object: bool | None = None
 
 
+class GrammarObject(WireModel):
+    """TGI's."""
+
+    type: Literal["json", "regex"]
+    value: JsonSchema
+
+
+Grammar = Annotated[
+    Annotated[str, Tag(STRING_TAG)] | Annotated[GrammarObject, Tag(OBJECT_TAG)],
+    by_json_type("a grammar"),
+]
+
+
 class StructureFields(WireModel):
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
+    guided_decoding: StructuredOutputs | None = None
     guided_json: JsonSchema | None = None
+    guided_json_object: bool | None = None
     guided_regex: Expression | None = None
     guided_choice: Choices | None = None
     guided_grammar: Expression | None = None
+    json_schema: JsonSchema | None = None
+    regex: Expression | None = None
+    grammar: Grammar | None = None
+    ebnf: Expression | None = None
+    format: JsonSchema | None = None

@@ -63,6 +63,17 @@ def serve(
 class DrainingServer(uvicorn.Server):
     """The first signal drains: it still listens and says 503. A second SIGINT or SIGTERM ends the process.
 
+    It also ends by itself, a moment after its engine died.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        app: ASGIApp,
+        handler: ServerHandler,
+        url: str,
+        on_serving: Callable[[], None] = lambda: None,
+    ) -> None:
         raise_open_file_limit()
         patience = Patience(config.idle_read_seconds, _IDLE_CONNECTION_SECONDS)
         self._doorkeeper = Doorkeeper(patience, max_connections())

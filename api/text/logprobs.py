@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from api.events import TokenLogprob
 from api.text.detokenizer import IncrementalDetokenizer
@@ -22,6 +23,18 @@ def read_logprobs(
     return _entry(tokenizer, detokenizer, token_id, sampled.logprob, top)
 
 
+def read_prompt_token(
+    tokenizer: Tokenizer, detokenizer: IncrementalDetokenizer, token_id: int, scored: SampledLogprobs
+) -> TokenLogprob:
+    """As ``read_logprobs``, with the ids and the ranks of all of them."""
+    top = tuple(
+        replace(_entry(tokenizer, detokenizer, other_id, logprob), token_id=other_id, rank=rank)
+        for rank, (other_id, logprob) in enumerate(scored.top, start=1)
+    )
+    own = _entry(tokenizer, detokenizer, token_id, scored.logprob, top)
+    return replace(own, token_id=token_id, rank=scored.rank)
+
+
 def _entry(
     tokenizer: Tokenizer,
     detokenizer: IncrementalDetokenizer,
@@ -29,8 +42,9 @@ def _entry(
     logprob: float,
     top: tuple[TokenLogprob, ...] = (),
 ) -> TokenLogprob:
-    raw = detokenizer.peek(token_id) or tokenizer.special_token_name(token_id).encode("utf-8")
-    return TokenLogprob(raw.decode("utf-8", "replace"), raw, logprob, top)
+    text = detokenizer.peek(token_id)
+    raw = text or tokenizer.special_token_name(token_id).encode("utf-8")
+    return TokenLogprob(raw.decode("utf-8", "replace"), raw, logprob, top, adds_text=bool(text))
 
 
 class HeldLogprobs:

@@ -94,6 +94,8 @@ class Tokenizer:
             for token_id in {*eos_token_ids, *backend.eos_token_ids}
             if 0 <= token_id < (model_vocab_size or _INT32_MAX)
         )
+        # Of a text: what comes first, or, as GPT-2 has it, what comes between two of them.
+        self.beginning_token_id = _beginning_token_id(backend)
         # The first encoding drops a truncation or padding that the file asks for; that mutates the
         # backend, so it must not happen while another thread decodes. The pieces encode at once.
         self.pieces = TokenPieces(self)
@@ -160,6 +162,12 @@ class Tokenizer:
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
     ) -> str:
         return self.apply_chat_template(messages, continue_final_message=False, tools=tools)
+
+
+def _beginning_token_id(backend: TokenizerBackend) -> int | None:
+    """Where the tokenizer names neither, one of the ends that the model's configuration names."""
+    named = (getattr(backend, name, None) for name in ("bos_token_id", "eos_token_id"))
+    return next((each for each in named if isinstance(each, int)), min(backend.eos_token_ids, default=None))
 
 
 def _load_backend(folder: Path, eos_token_ids: Collection[int], trust_remote_code: bool) -> TokenizerBackend:

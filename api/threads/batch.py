@@ -137,7 +137,7 @@ class BatchThread:
         self._metrics.step_done(
             seconds,
             num_prompt_tokens=plan.num_rows - num_decode_rows,
-            num_output_tokens=len(outputs),
+            num_output_tokens=sum(1 for output in outputs if output.token_id is not None),
             num_running=len(plan.spans),
         )
 

@@ -21,6 +21,7 @@ from api.types import (
     Grammar,
     SampledToken,
     SamplingDefaults,
+    ScoredTokens,
     StepOutput,
     StepPlan,
 )
@@ -41,7 +42,9 @@ class Scheduler(Protocol):
 
     def schedule(self) -> StepPlan: ...
 
-    def update(self, sampled: list[SampledToken], read_seconds: float | None = None) -> list[StepOutput]: ...
+    def update(
+        self, sampled: list[SampledToken | ScoredTokens], read_seconds: float | None = None
+    ) -> list[StepOutput]: ...
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: its sequences restart, alone; one that failed alone is failed.
@@ -62,7 +65,7 @@ class BatchGenerator(Protocol):
     def read_seconds(self) -> float:
         """time.monotonic() when the last step that was read back had ended."""
 
-    def step(self, plan: StepPlan) -> list[SampledToken]:
+    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]:
         """Dispatches this plan, returns the tokens of the one before."""
 
     def reset(self) -> None:

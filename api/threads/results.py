@@ -17,6 +17,7 @@ from api.events import (
     OutputDelta,
     OutputPiece,
     OutputPipeline,
+    ReadsPrompt,
     Rejected,
     ResultMessage,
     StepOutputs,
@@ -186,16 +187,27 @@ class ResultsThread:
 def _feed(output: StepOutput, pipeline: OutputPipeline) -> tuple[list[OutputPiece], FinishReason | None]:
     """Returns what is certain now, and why the choice ends (None: it goes on)."""
     pieces: list[OutputPiece] = []
+    if output.prompt_logprobs and isinstance(pipeline, ReadsPrompt):
+        pieces.append(pipeline.feed_prompt(output.prompt_logprobs))
     if output.token_id is not None and output.is_text:
         pieces.append(pipeline.feed(output.token_id, output.logprobs))
     reason = output.finish_reason
     if not pipeline.is_stopped and reason in (FinishReason.STOP, FinishReason.LENGTH):
         pieces.append(pipeline.flush())
+    if not pipeline.is_stopped:
+        pieces += _end(output, pipeline)
     if pipeline.is_stopped:  # also by the flush: a stop string was complete while a longer one was open
         reason = FinishReason.STOP
     if reason is FinishReason.STOP and pipeline.has_tool_calls:
         reason = FinishReason.TOOL_CALLS
     return pieces, reason
+
+
+def _end(output: StepOutput, pipeline: OutputPipeline) -> list[OutputPiece]:
+    """The token that ended the answer, where the client counts tokens."""
+    if output.is_text or output.token_id is None or output.logprobs is None:
+        return []
+    return [pipeline.feed_end(output.token_id, output.logprobs)] if isinstance(pipeline, ReadsPrompt) else []
 
 
 def _as_api_error(error: BaseException, request_id: str) -> ApiError:

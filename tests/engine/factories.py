@@ -20,10 +20,27 @@ from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.engine.step_budget import StepBudget
 from api.errors import ApiError
-from api.types import FinishReason, SampledToken, SamplingParams, StepOutput, StepPlan
-from tests.engine.fake_generator import VOCAB_SIZE, FakeClock, FakeGenerator, StepFailed, expected_answer
+from api.types import (
+    FinishReason,
+    SampledLogprobs,
+    SampledToken,
+    SamplingParams,
+    ScoredTokens,
+    StepOutput,
+    StepPlan,
+)
+from tests.engine.fake_generator import (
+    VOCAB_SIZE,
+    FakeClock,
+    FakeGenerator,
+    StepFailed,
+    expected_answer,
+    expected_scores,
+)
 
 GREEDY = SamplingParams(temperature=0.0)
+SCORING = SamplingParams(temperature=0.0, num_prompt_logprobs=0)
+MAX_SCORED_ROWS = 12  # of a step
 
 
 @contextmanager
@@ -61,7 +78,10 @@ def create_memory(
 
 def create_budget(max_step_tokens: int = 32, stall_seconds: float = 0.25) -> StepBudget:
     return StepBudget(
-        stall_seconds=stall_seconds, max_step_tokens=max_step_tokens, first_chunk_tokens=max_step_tokens
+        stall_seconds=stall_seconds,
+        max_step_tokens=max_step_tokens,
+        first_chunk_tokens=max_step_tokens,
+        max_scored_rows=MAX_SCORED_ROWS,
     )
 
 
@@ -126,12 +146,13 @@ class Result:
     error: ApiError | None = None
     is_done: bool = False
     num_cached_tokens: int = 0
+    prompt_logprobs: list[SampledLogprobs] = field(default_factory=list)
 
 
 class Generator(Protocol):
     """What the loop asks of a generator, fake or real."""
 
-    def step(self, plan: StepPlan) -> list[SampledToken]: ...
+    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]: ...
 
     def reset(self) -> None: ...
 
@@ -175,6 +196,7 @@ class Loop(Generic[G]):
         self.slots.check()
         self.memory.prefixes.check()
         self.plans.append(plan)
+        assert sum(len(span.scored_ids) for span in plan.spans) <= MAX_SCORED_ROWS
         try:
             sampled = self.generator.step(plan)
         except StepFailed as error:
@@ -214,8 +236,12 @@ class Loop(Generic[G]):
     def check_answer(self, request_id: str) -> None:
         """An answer that ended by itself is the undisturbed one; any other is the beginning of it."""
         result, expected = self.results[request_id], expected_answer(self.sequences[request_id])
+        scores = [each.logprob for each in result.prompt_logprobs]
+        wanted = expected_scores(self.sequences[request_id])
         if result.error is None and result.finish_reason is not FinishReason.CANCELLED:
             assert result.token_ids == expected
+            assert scores == wanted
+        assert scores == wanted[: len(scores)]
         assert result.token_ids == expected[: len(result.token_ids)]
 
     def _take(self, outputs: list[StepOutput]) -> None:
@@ -224,6 +250,8 @@ class Loop(Generic[G]):
             assert not result.is_done, f"{output.request_id} had ended"
             if output.token_id is not None:
                 result.token_ids.append(output.token_id)
+            assert not (output.prompt_logprobs and result.token_ids), "the prompt comes first"
+            result.prompt_logprobs += output.prompt_logprobs
             result.finish_reason, result.error = output.finish_reason, output.error
             result.is_done = output.is_last
             result.num_cached_tokens = max(result.num_cached_tokens, output.num_cached_tokens)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence as Items
 
 from api.engine.sequence import Sequence
-from api.types import SampledToken, Slot, SlotMove, Span, StepPlan
+from api.types import SampledLogprobs, SampledToken, ScoredTokens, Slot, SlotMove, Span, StepPlan
 
 EOS = 0
 VOCAB_SIZE = 40
@@ -41,6 +41,18 @@ def expected_answer(sequence: Sequence) -> list[int]:
         if answer[-1] in sequence.eos_token_ids:
             break
     return answer
+
+
+def score_of(token_ids: Items[int], position: int) -> float:
+    """What the fake model thinks of a token, by all before it."""
+    return -float(zlib.crc32(bytes(token_ids[: position + 1])) % 1000)
+
+
+def expected_scores(sequence: Sequence) -> list[float]:
+    """Of its prompt's tokens from the second one on, where they are wanted."""
+    if sequence.sampling.num_prompt_logprobs is None:
+        return []
+    return [score_of(sequence.token_ids, position) for position in range(1, sequence.num_prompt_tokens)]
 
 
 class FakeKV:
@@ -99,8 +111,9 @@ class FakeGenerator:
         self._known: dict[int, list[int]] = {}  # sequence id -> its tokens, as the spans told
         self._in_flight: dict[int, list[int]] = {}
         self._in_flight_ids: set[int] = set()
+        self._scores: list[ScoredTokens] = []  # in flight
 
-    def step(self, plan: StepPlan) -> list[SampledToken]:
+    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]:
         ids = {span.sequence_id for span in plan.spans}
         poisoned = self._in_flight_ids if self.raises_when_read else ids
         if self.fails_next or poisoned & self.poison:
@@ -109,7 +122,9 @@ class FakeGenerator:
         check_order(plan)
         self.kv.apply(plan)
         sampled = {span.sequence_id: self._run(span) for span in plan.spans}
-        read = [SampledToken(i, t) for i, tokens in self._in_flight.items() for t in tokens]
+        tokens = [SampledToken(i, t) for i, tokens in self._in_flight.items() for t in tokens]
+        read = [*self._scores, *tokens]
+        self._scores = [self._score(span) for span in plan.spans if span.scored_ids]
         self._in_flight, self._in_flight_ids = sampled, ids
         if self._clock is not None:
             self._clock.now += 0.01 + self._seconds_per_row * plan.num_rows
@@ -119,6 +134,17 @@ class FakeGenerator:
         self.kv = FakeKV()
         self._known.clear()
         self._in_flight, self._in_flight_ids = {}, set()
+        self._scores = []
+
+    def _score(self, span: Span) -> ScoredTokens:
+        """Of the rows before those that are sampled from, each for the token behind it."""
+        known, num_rows = self._known[span.sequence_id], span.num_tokens - span.num_samples
+        start = span.start + num_rows - len(span.scored_ids) + 1
+        end = start + len(span.scored_ids)
+        assert tuple(known[start:end]) == span.scored_ids[: len(known) - start]
+        text = [*known[:start], *span.scored_ids]
+        scores = tuple(SampledLogprobs(score_of(text, position)) for position in range(start, end))
+        return ScoredTokens(span.sequence_id, start, scores)
 
     def _run(self, span: Span) -> list[int]:
         token_ids = span.token_ids or self._in_flight[span.sequence_id]

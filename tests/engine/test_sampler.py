@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import mlx.core as mx
@@ -170,6 +171,15 @@ def test_small_changes_count_in_any_precision(params: dict[str, Any]) -> None:
     logits = mx.array([[40.0, 40.0]], dtype=mx.bfloat16)
     row = create_row(SamplingParams(temperature=0.0, **params), answer=(0,))
     assert Sampler(platform())(logits, [row]).token_ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("params", [{"temperature": 0.0}, {"seed": 3}, {"top_k": 1}, {"top_p": 0.9}], ids=str)
+def test_a_token_without_end_of_bias_never_comes(params: dict[str, Any]) -> None:
+    sampling = SamplingParams(logit_bias=((0, -math.inf), (2, -math.inf)), num_top_logprobs=3, **params)
+    (sampled,) = Sampler(platform())(mx.array([[90.0, 0.0, 91.0]]), [create_row(sampling)]).read()
+    assert sampled.token_id == 1 and sampled.logprobs is not None
+    assert sampled.logprobs.logprob == 0.0
+    assert sampled.logprobs.top == ((1, 0.0), (0, -9999.0), (2, -9999.0))
 
 
 def test_a_row_whose_grammar_fails_is_reported_and_the_others_are_sampled() -> None:

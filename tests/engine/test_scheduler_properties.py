@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from api.engine.sequence import Sequence
-from api.types import FinishReason, StepPlan
-from tests.engine.factories import Loop, create_loop, create_sequence, tiny_slot_classes
+from api.types import FinishReason, SamplingParams, StepPlan
+from tests.engine.factories import GREEDY, SCORING, Loop, create_loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import EOS, FakeGenerator
 
 
@@ -43,12 +43,13 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(
         num_prompt_tokens=st.integers(1, 40),
-        max_tokens=st.integers(1, 20),
+        max_tokens=st.integers(0, 20),
         ends=st.booleans(),
         late=st.floats(0, 5),
         num_choices=st.integers(1, 3),
         kind=st.integers(0, 2),
         salt=st.sampled_from(["", "", "other"]),
+        sampling=st.sampled_from([GREEDY, GREEDY, SCORING]),
     )
     def add(
         self,
@@ -59,6 +60,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         num_choices: int,
         kind: int,
         salt: str,
+        sampling: SamplingParams,
     ) -> None:
         number = len(self.loop.results) + 1
         for choice_index in range(num_choices):
@@ -71,6 +73,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 arrival_seconds=100 + late,
                 request_number=number,
                 choice_index=choice_index,
+                sampling=sampling,
             )
             self.loop.add(sequence)
 

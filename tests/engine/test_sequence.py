@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from api.engine.sequence import Sequence
-from tests.engine.factories import create_sequence
+from tests.engine.factories import SCORING, create_sequence
 
 
 def test_a_new_sequence_has_its_prompt_to_read() -> None:
@@ -83,3 +83,46 @@ def test_a_restart_forgets_proposals() -> None:
     sequence = verifying(7, 8)
     sequence.restart()
     assert (sequence.proposals, sequence.num_remaining) == ((), 9)
+
+
+def scoring(num_computed: int, num_scored: int) -> Sequence:
+    sequence = create_sequence(num_prompt_tokens=10, sampling=SCORING)
+    sequence.num_computed, sequence.num_scored = num_computed, num_scored
+    return sequence
+
+
+@pytest.mark.parametrize(
+    ("num_computed", "num_scored", "num_rows", "positions"),
+    [
+        (0, 1, 4, range(1, 5)),
+        (4, 1, 4, range(5, 9)),  # a step is under way
+        (4, 5, 6, range(5, 10)),  # the prompt's last row scores nothing
+        (9, 5, 1, range(0)),
+        (0, 5, 3, range(0)),  # after a restart
+        (0, 5, 7, range(5, 8)),
+        (0, 10, 7, range(0)),  # all are read
+    ],
+)
+def test_which_tokens_the_next_rows_score(
+    num_computed: int, num_scored: int, num_rows: int, positions: range
+) -> None:
+    assert list(scoring(num_computed, num_scored).scored_positions(num_rows)) == list(positions)
+    plain = create_sequence(num_prompt_tokens=10)
+    assert not plain.is_scoring and len(plain.scored_positions(num_rows)) == 0
+
+
+@pytest.mark.parametrize(
+    ("num_computed", "num_scored", "num_rows", "most", "expected"),
+    [
+        (0, 1, 10, 4, 4),
+        (0, 1, 10, 9, 10),
+        (0, 5, 10, 2, 6),
+        (0, 5, 3, 0, 3),
+        (4, 1, 6, 0, 0),
+        (9, 9, 1, 0, 1),
+    ],
+)
+def test_rows_are_cut_to_those_that_may_score(
+    num_computed: int, num_scored: int, num_rows: int, most: int, expected: int
+) -> None:
+    assert scoring(num_computed, num_scored).rows_within(num_rows, most) == expected

@@ -5,7 +5,7 @@ from dataclasses import replace
 from api.engine.sequence import Sequence
 from api.engine.spans import make_spans, sampled_rows
 from api.types import SamplingParams, Slot, Span
-from tests.engine.factories import create_sequence
+from tests.engine.factories import SCORING, create_sequence
 
 
 def placed(sequence_id: int, capacity: int, index: int, **changes: object) -> Sequence:
@@ -50,3 +50,10 @@ def test_rows_are_sampled_each_with_its_own_place_in_the_answer() -> None:
         replace(first, start=9, token_ids=(22,), sample_index=4),
         chunk,
     ]
+
+
+def test_rows_of_a_prompt_name_the_tokens_that_they_score() -> None:
+    sequence = placed(1, 64, 0, num_computed=2, sampling=SCORING)
+    (part,), (rest,) = make_spans([(sequence, 3)]), make_spans([(sequence, 4)])
+    assert (part.scored_ids, part.num_logits) == (tuple(sequence.token_ids[3:6]), 3)
+    assert (rest.scored_ids, rest.num_logits) == (tuple(sequence.token_ids[3:6]), 4)

@@ -8,8 +8,10 @@ from typing import get_args
 
 import pytest
 
-from api.protocol.compatibility import CHAT, COMPLETIONS, OBJECTS
-from api.schemas.chat_completions import ChatCompletionRequest, ReasoningEffort
+from api.protocol.compatibility.objects import OBJECTS
+from api.protocol.compatibility.openai import CHAT, COMPLETIONS
+from api.schemas.chat_completions import ChatCompletionRequest
+from api.schemas.reasoning import ReasoningEffort
 from tests.openai_schema.extract import extract
 
 FACTS = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))
@@ -45,10 +47,23 @@ TABLES = {
     "ResponseFormatJsonSchema.json_schema": OBJECTS["JSON schema"],
     "ChatCompletionStreamOptions": OBJECTS["stream options"],
 }
-LOCAL = {"reasoning", "reasoning_content", "annotations"}  # of an assistant's message
+# Of messages, tools and options, in other servers' words.
+LOCAL = {
+    "annotations",
+    "continuous_usage_stats",
+    "defer_loading",
+    "images",
+    "partial",
+    "prefix",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "tools",
+}
 LOCAL_NAMES = {
     ("ChatCompletionRequestToolMessage", "name"),
     ("ChatCompletionRequestMessageContentPartText", "cache_control"),
+    ("ChatCompletionTool", "cache_control"),
 }
 
 

@@ -6,14 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from api.protocol.compatibility import (
-    CHAT,
-    CHAT_EXTENSIONS,
-    COMPLETION_EXTENSIONS,
-    COMPLETIONS,
-    OBJECTS,
-    Field,
-)
+from api.protocol.compatibility.extensions import CHAT_EXTENSIONS, COMPLETION_EXTENSIONS
+from api.protocol.compatibility.field import Field
+from api.protocol.compatibility.foreign import CHAT_FOREIGN, COMPLETION_FOREIGN
+from api.protocol.compatibility.objects import OBJECTS
+from api.protocol.compatibility.openai import CHAT, COMPLETIONS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -43,11 +40,13 @@ def page() -> str:
 def _sections() -> Iterator[str]:
     yield from _section("## POST /v1/chat/completions", CHAT)
     yield from _section("### Local extensions", CHAT_EXTENSIONS)
+    yield from _section("### Fields of other servers", CHAT_FOREIGN)
     yield "## Objects of a chat request\n"
     for name, fields in OBJECTS.items():
         yield from _section(f"### {name[0].upper()}{name[1:]}", fields)
     yield from _section("## POST /v1/completions", COMPLETIONS)
     yield from _section("### Local extensions", COMPLETION_EXTENSIONS)
+    yield from _section("### Fields of other servers", COMPLETION_FOREIGN)
 
 
 def _section(title: str, fields: tuple[Field, ...]) -> Iterator[str]:

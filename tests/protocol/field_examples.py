@@ -36,6 +36,10 @@ def _message(before: JSON, **changes: Any) -> Example:
     return Example(_messages(before | changes, USER), _messages(before, USER))
 
 
+def _last_message(before: JSON, **changes: Any) -> Example:
+    return Example(_messages(USER, before | changes), _messages(USER, before))
+
+
 def _part(
     part: JSON, before: JSON | None = None, *, role: str = "user", is_constant: bool = False
 ) -> Example:
@@ -114,55 +118,69 @@ SHARED_EXTENSIONS = {
     "cache_prompt": Example({"cache_prompt": False}),
     "cache_salt": Example({"cache_salt": "x"}),
     "extra_key": Example({"extra_key": "x"}),
+    "ebnf": Example({"ebnf": 'root ::= "a"'}),
+    "format": Example({"format": "json"}),
+    "grammar": Example({"grammar": 'root ::= "a"'}),
+    "guided_decoding": Example({"guided_decoding": {"regex": "a+"}}),
+    "guided_json_object": Example({"guided_json_object": True}),
+    "json_schema": Example({"json_schema": SCHEMA}),
+    "max_new_tokens": Example({"max_new_tokens": 5}),
+    "min_new_tokens": Example({"min_new_tokens": 5}),
+    "n_predict": Example({"n_predict": 5}),
+    "no_stop_trim": Example({"no_stop_trim": True}),
+    "prompt_cache_isolation_key": Example({"prompt_cache_isolation_key": "x"}),
+    "prompt_logprobs": Example({"prompt_logprobs": 1}),
+    "regex": Example({"regex": "a+"}),
+    "usage": Example({"usage": {"include": True}}, {"stream": True}),
     "id_slot": Example({"id_slot": 3}),
     "n_cache_reuse": Example({"n_cache_reuse": 256}),
     "priority": Example({"priority": -1}),
-    "allowed_token_ids": Example({"allowed_token_ids": [1]}),
-    "bad_words": Example({"bad_words": ["x"]}),
-    "dry_multiplier": Example({"dry_multiplier": 0.8}),
     "guided_choice": Example({"guided_choice": ["a", "b"]}),
     "guided_grammar": Example({"guided_grammar": 'start: "a"'}),
     "guided_json": Example({"guided_json": SCHEMA}),
     "guided_regex": Example({"guided_regex": "a+"}),
     "ignore_eos": Example({"ignore_eos": True}),
     "include_stop_str_in_output": Example({"include_stop_str_in_output": True}),
-    "length_penalty": Example({"length_penalty": 0.5}),
     "min_p": Example({"min_p": 0.1}),
     "min_tokens": Example({"min_tokens": 3}),
-    "mirostat": Example({"mirostat": 2}),
-    "prompt_logprobs": Example({"prompt_logprobs": 1}),
     "repeat_penalty": Example({"repeat_penalty": 1.1}),
     "repetition_penalty": Example({"repetition_penalty": 1.1}),
     "stop_token_ids": Example({"stop_token_ids": [5]}),
     "structured_outputs": Example({"structured_outputs": {"regex": "a+"}}),
     "top_k": Example({"top_k": 5}),
-    "typical_p": Example({"typical_p": 0.9}),
-    "use_beam_search": Example({"use_beam_search": True}),
-    "xtc_probability": Example({"xtc_probability": 0.5}),
 }
 
 CHAT_EXTENSIONS = SHARED_EXTENSIONS | {
     "add_generation_prompt": Example(
         {"add_generation_prompt": False, "continue_final_message": True}, PREFILL
     ),
-    "best_of": Example({"best_of": 2}),
     "chat_template_kwargs": Example({"chat_template_kwargs": {"a": 1}}),
     "continue_final_message": Example({"continue_final_message": True}, PREFILL),
     "enable_thinking": Example({"enable_thinking": False}),
+    "include_reasoning": Example({"include_reasoning": False}),
+    "reasoning": Example({"reasoning": {"effort": "low"}}),
+    "think": Example({"think": True}),
+    "thinking": Example({"thinking": {"type": "disabled"}}),
     "thinking_budget": Example({"thinking_budget": 9}),
     "thinking_budget_tokens": Example({"thinking_budget_tokens": 9}),
     "thinking_token_budget": Example({"thinking_token_budget": 9}),
 }
 
-COMPLETION_EXTENSIONS = SHARED_EXTENSIONS | {"response_format": _format({"type": "json_object"})}
+COMPLETION_EXTENSIONS = SHARED_EXTENSIONS | {
+    "add_special_tokens": Example({"add_special_tokens": False}),
+    "max_completion_tokens": Example({"max_completion_tokens": 5}),
+    "response_format": _format({"type": "json_object"}),
+}
 
 
 def _plain(role: str, other_role: str) -> dict[str, Example]:
     before = {"role": role, "content": "x"}
     return {
         "content": _message(before, content="y"),
+        "images": _message(before, images=["x"]),
         "name": _message(before, name="bob"),
         "role": _message(before, role=other_role),
+        "tools": _message(before, tools=[TOOL]),
     }
 
 
@@ -213,7 +231,10 @@ OBJECTS: dict[str, dict[str, Example]] = {
         "content": _message(ASSISTANT, content="y"),
         "function_call": _message(ASSISTANT, function_call={"name": "f", "arguments": "{}"}),
         "name": _message(ASSISTANT, name="bob"),
+        "partial": _last_message(ASSISTANT, partial=True),
+        "prefix": _last_message(ASSISTANT, prefix=True),
         "reasoning": _message(ASSISTANT, reasoning="because"),
+        "reasoning_details": _message(ASSISTANT, reasoning_details=[]),
         "reasoning_content": _message(ASSISTANT, reasoning_content="because"),
         "refusal": Example(_messages({"role": "assistant", "content": None, "refusal": "no"}, USER)),
         "role": _message(ASSISTANT, role="user"),
@@ -250,6 +271,8 @@ OBJECTS: dict[str, dict[str, Example]] = {
     },
     "custom tool call": dict.fromkeys(("custom", "id", "type"), Example(CUSTOM_CALLS)),
     "tool": {
+        "cache_control": Example({"tools": [TOOL | {"cache_control": {}}]}, {"tools": [TOOL]}),
+        "defer_loading": Example({"tools": [TOOL | {"defer_loading": True}]}),
         "function": Example({"tools": [OTHER_TOOL]}, {"tools": [TOOL]}),
         "type": Example({"tools": [TOOL]}),
     },
@@ -258,6 +281,7 @@ OBJECTS: dict[str, dict[str, Example]] = {
         "description": _function(False, description="d"),
         "name": _function(False, name="g"),
         "parameters": _function(False, parameters=None),
+        "defer_loading": _function(False, defer_loading=True),
         "strict": _function(False, strict=True),
     },
     "legacy function": {
@@ -288,7 +312,43 @@ OBJECTS: dict[str, dict[str, Example]] = {
         "schema": _format(_json_schema(schema={"type": "array"}), _json_schema()),
         "strict": _format(_json_schema(strict=True), _json_schema(), is_constant=True),
     },
+    "forms of local servers": {
+        "grammar": _format({"type": "grammar", "grammar": 'start: "a"'}),
+        "pattern": _format({"type": "regex", "pattern": "a+"}),
+        "schema": _format({"type": "json_object", "schema": {"type": "array"}}, {"type": "json_object"}),
+        "type": _format({"type": "json", "value": SCHEMA}),
+        "value": _format({"type": "regex", "value": "a+"}),
+    },
+    "structured outputs": {
+        name: Example({"structured_outputs": {"json_object": True, name: value}})
+        for name, value in {"structural_tag": {}, "whitespace_pattern": " "}.items()
+    }
+    | {
+        name: Example(
+            {"structured_outputs": {"json_object": True, name: value}},
+            {"structured_outputs": {"json_object": True}},
+        )
+        for name, value in {
+            "backend": "xgrammar",
+            "disable_additional_properties": True,
+            "disable_any_whitespace": True,
+            "disable_fallback": True,
+        }.items()
+    }
+    | {
+        name: Example({"structured_outputs": {name: value}})
+        for name, value in {
+            "choice": ["a"],
+            "grammar": 'start: "a"',
+            "json": SCHEMA,
+            "json_object": True,
+            "regex": "a+",
+        }.items()
+    },
     "stream options": {
+        "continuous_usage_stats": Example(
+            {"stream_options": {"continuous_usage_stats": True}}, {"stream": True}
+        ),
         "include_obfuscation": Example({"stream_options": {"include_obfuscation": True}}, {"stream": True}),
         "include_usage": Example({"stream_options": {"include_usage": True}}, {"stream": True}),
     },

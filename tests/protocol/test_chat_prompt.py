@@ -25,12 +25,18 @@ def test_an_answer_may_continue_a_message(to_prompt: Any) -> None:
     assert to_prompt(messages=PREFILL, continue_final_message=True).continue_final_message
     both = {"continue_final_message": True, "add_generation_prompt": False}
     assert to_prompt(messages=PREFILL, **both).continue_final_message
+    for mark in ("prefix", "partial"):
+        assert to_prompt(messages=[PREFILL[0], PREFILL[1] | {mark: True}]).continue_final_message
+        assert not to_prompt(messages=[PREFILL[0], PREFILL[1] | {mark: False}]).continue_final_message
 
 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"continue_final_message": True}, "continue_final_message"),
+        ({"messages": [PREFILL[1] | {"prefix": True}, PREFILL[0]]}, "messages[0].prefix"),
+        ({"messages": [PREFILL[1] | {"partial": True}, PREFILL[1]]}, "messages[0].partial"),
+        ({"messages": [PREFILL[0] | {"images": ["x"]}]}, "messages[0].images"),
         (
             {"messages": PREFILL, "continue_final_message": True, "add_generation_prompt": True},
             "add_generation_prompt",

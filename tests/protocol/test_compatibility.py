@@ -12,19 +12,16 @@ import httpx
 import pytest
 
 from api.config import ServerConfig
-from api.protocol.compatibility import (
-    CHAT,
-    CHAT_EXTENSIONS,
-    COMPLETION_EXTENSIONS,
-    COMPLETIONS,
-    OBJECTS,
-    Field,
-    Support,
-)
-from api.types import GenerationRequest
+from api.events import OutputDelta, OutputPiece, TextEvent
+from api.protocol.compatibility.extensions import CHAT_EXTENSIONS, COMPLETION_EXTENSIONS
+from api.protocol.compatibility.field import Field, Support
+from api.protocol.compatibility.foreign import CHAT_FOREIGN, COMPLETION_FOREIGN
+from api.protocol.compatibility.objects import OBJECTS
+from api.protocol.compatibility.openai import CHAT, COMPLETIONS
+from api.types import ChatPrompt, GenerationRequest
 from app import create_app
-from tests.fakes.server_handler import FakeServerHandler
-from tests.protocol import field_examples
+from tests.fakes.server_handler import FakeServerHandler, hello
+from tests.protocol import field_examples, foreign_examples
 from tests.protocol.compatibility_page import COMMAND, PAGE, page
 from tests.protocol.field_examples import Example
 
@@ -45,6 +42,8 @@ def all_rows() -> Iterator[Row]:
     yield from rows_of(CHAT_PATH, CHAT_EXTENSIONS, field_examples.CHAT_EXTENSIONS)
     yield from rows_of(TEXT_PATH, COMPLETIONS, field_examples.COMPLETIONS)
     yield from rows_of(TEXT_PATH, COMPLETION_EXTENSIONS, field_examples.COMPLETION_EXTENSIONS)
+    yield from rows_of(CHAT_PATH, CHAT_FOREIGN, foreign_examples.CHAT)
+    yield from rows_of(TEXT_PATH, COMPLETION_FOREIGN, foreign_examples.COMPLETIONS)
     assert set(field_examples.OBJECTS) == set(OBJECTS)
     for name, fields in OBJECTS.items():
         yield from rows_of(CHAT_PATH, fields, field_examples.OBJECTS[name])
@@ -58,11 +57,19 @@ def rows_with(*support: Support) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("path", "field", "example"), chosen, ids=[row[1].name for row in chosen])
 
 
+def reasoning_first(request: GenerationRequest) -> list[TextEvent]:
+    """As ``hello``, with some reasoning where the answer may have it."""
+    first, *rest = hello(request)
+    has_reasoning = isinstance(request.prompt, ChatPrompt)
+    reasoning = [OutputDelta(request.request_id, 0, OutputPiece(reasoning="Hm"))] if has_reasoning else []
+    return [first, *reasoning, *rest]
+
+
 def send(path: str, *parts: dict[str, Any]) -> tuple[httpx.Response, GenerationRequest | None]:
     body: dict[str, Any] = {}
     for part in (CHAT_BODY if path == CHAT_PATH else TEXT_BODY, *parts):
         body |= part
-    handler = FakeServerHandler()
+    handler = FakeServerHandler(reasoning_first)
     transport = httpx.ASGITransport(create_app(ServerConfig(), handler.typed))
     client = httpx.AsyncClient(transport=transport, base_url="http://test")
     response = asyncio.run(client.post(path, json=body))

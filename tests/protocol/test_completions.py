@@ -54,7 +54,7 @@ def test_the_default_limit_is_openais() -> None:
         ({"best_of": 2}, "best_of"),
         ({"n": 2, "best_of": 1}, "best_of"),
         ({"suffix": "x"}, "suffix"),
-        ({"echo": True, "logprobs": 0}, "echo"),
+        ({"stream": True, "prompt_logprobs": 0}, "prompt_logprobs"),
         ({"stop_token_ids": [1000]}, "stop_token_ids"),
         ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_choice"),
         ({"guided_regex": "a", "ignore_eos": True}, "ignore_eos"),

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -73,9 +74,57 @@ def test_a_penalty_of_two_names(convert: Convert) -> None:
     assert convert(repeat_penalty=1.25, repetition_penalty=1.25).sampling.repetition_penalty == 1.25
 
 
+def test_the_limits_by_their_names(convert: Convert) -> None:
+    assert convert(n_predict=5).max_tokens == convert(max_new_tokens=5).max_tokens == 5
+    assert convert(n_predict=5, max_tokens=5).max_tokens == 5
+    assert convert(n_predict=-1).max_tokens is None
+    assert convert(max_completion_tokens=4, max_tokens=5).max_tokens == 4
+    assert convert(min_new_tokens=5).sampling.min_tokens == 5
+
+
+def test_the_end_stays_in_the_text_by_either_name(convert: Convert) -> None:
+    assert convert(no_stop_trim=True).includes_stop
+    assert convert(include_stop_str_in_output=True).includes_stop
+    assert not convert(no_stop_trim=False).includes_stop
+
+
+def test_a_bias_as_pairs_or_as_a_ban(convert: Convert) -> None:
+    assert convert(logit_bias=[[5, -1.5], [6, 2]]).sampling.logit_bias == ((5, -1.5), (6, 2.0))
+    assert convert(logit_bias=[["7", 1]]).sampling.logit_bias == ((7, 1.0),)
+    assert convert(logit_bias=[[5, False]]).sampling.logit_bias == ((5, -math.inf),)
+    assert convert(logit_bias={"5": False}).sampling.logit_bias == ((5, -math.inf),)
+    assert convert(logit_bias=[]).sampling.logit_bias == ()
+
+
+def test_a_window_over_penalties_matters_only_with_one(convert: Convert) -> None:
+    for name in ("repeat_last_n", "repetition_context_size"):
+        assert convert(**{name: 64, "repeat_penalty": 1.0})
+        assert convert(**{name: -1, "repeat_penalty": 1.1})
+        for penalty in ("repeat_penalty", "repetition_penalty", "frequency_penalty", "presence_penalty"):
+            with pytest.raises(InvalidRequestError) as caught:
+                convert(**{name: 64, penalty: 1.1})
+            assert caught.value.param == name
+
+
+def test_likeliest_tokens_only(convert: Convert) -> None:
+    assert convert(do_sample=False, temperature=0).sampling.is_greedy
+    with pytest.raises(InvalidRequestError):
+        convert(do_sample=False)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
+        ({"max_tokens": 5, "n_predict": 6}, "n_predict"),
+        ({"n_predict": 0}, "n_predict"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"min_tokens": 5, "min_new_tokens": 6}, "min_new_tokens"),
+        ({"no_stop_trim": True, "include_stop_str_in_output": False}, "no_stop_trim"),
+        ({"cache_salt": "a", "prompt_cache_isolation_key": "b"}, "prompt_cache_isolation_key"),
+        ({"logit_bias": [["Hello", 1]]}, "logit_bias.Hello"),
+        ({"logit_bias": [[5]]}, "logit_bias"),
+        ({"logit_bias": [[5, True]]}, "logit_bias.5"),
+        ({"logit_bias": {"5": 101}}, "logit_bias.5"),
         ({"repeat_penalty": 1.2, "repetition_penalty": 1.3}, "repeat_penalty"),
         ({"logit_bias": {"1000": 1}}, "logit_bias"),
         ({"stop_token_ids": [1000]}, "stop_token_ids"),

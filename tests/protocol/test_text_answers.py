@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -14,6 +15,7 @@ from api.events import (
     Finished,
     OutputDelta,
     OutputPiece,
+    PromptTokens,
     TextEvent,
     TokenLogprob,
     Usage,
@@ -98,7 +100,7 @@ def test_columns() -> None:
         token(b"a", -0.5, token(b"a", -0.5), token(b"b", -1.5)),
         token(b"z", -9.0, token(b"a", -0.1)),
     )
-    assert LogprobColumns().convert(tokens) == {
+    assert LogprobColumns().convert([OutputPiece(logprobs=tokens)]) == {
         "tokens": ["a", "z"],
         "token_logprobs": [-0.5, -9.0],
         "top_logprobs": [{"a": -0.5, "b": -1.5}, {"a": -0.1, "z": -9.0}],
@@ -106,9 +108,50 @@ def test_columns() -> None:
     }
 
 
+def test_a_prompt_has_its_columns_before_the_answer() -> None:
+    top = (token(b"x", -0.1), token(b"y", -0.2))
+    start = replace(token(b"<s>"), adds_text=False)
+    pieces = [
+        OutputPiece("Hi th", prompt=PromptTokens((start, token(b"Hi", -1.5, *top)), has_first=True)),
+        OutputPiece(prompt=PromptTokens((token(b" th", -2.5, *top),))),
+        OutputPiece("ere", logprobs=(token(b"ere", -3.5, token(b"ere", -3.5)),)),
+        OutputPiece(logprobs=(replace(token(b"</s>", -4.5), adds_text=False),)),
+    ]
+    assert LogprobColumns(num_echo_logprobs=1).convert(pieces) == {
+        "tokens": ["<s>", "Hi", " th", "ere", "</s>"],
+        "token_logprobs": [None, -1.5, -2.5, -3.5, -4.5],
+        "top_logprobs": [
+            None,
+            {"x": -0.1, "Hi": -1.5},
+            {"x": -0.1, " th": -2.5},
+            {"ere": -3.5},
+            {"</s>": -4.5},
+        ],
+        "text_offset": [0, 0, 2, 5, 8],
+    }
+    assert LogprobColumns().convert(pieces)["tokens"] == ["ere", "</s>"]
+
+
+def test_a_prompt_in_a_field_of_its_own() -> None:
+    first = replace(token(b"A"), token_id=5)
+    second = replace(token(b"B", -1.5, replace(token(b"C", -0.5), token_id=7, rank=1)), token_id=6, rank=3)
+    piece = OutputPiece(prompt=PromptTokens((first, second), has_first=True))
+    collector = TextCollector(envelope(num_prompt_logprobs=1))
+    collector.feed(OutputDelta("r", 0, piece))
+    (choice,) = collector.answer(USAGE)["choices"]
+    assert choice["prompt_logprobs"] == [
+        None,
+        {
+            "7": {"logprob": -0.5, "rank": 1, "decoded_token": "C"},
+            "6": {"logprob": -1.5, "rank": 3, "decoded_token": "B"},
+        },
+    ]
+    assert choice["logprobs"] is None
+
+
 def test_parts_of_a_character_keep_apart() -> None:
     first, second, last = (token(bytes([byte])) for byte in "✓".encode())
-    columns = LogprobColumns().convert((first, second, last, token(b"!")))
+    columns = LogprobColumns().convert([OutputPiece(logprobs=(first, second, last, token(b"!")))])
     assert columns["tokens"] == ["bytes:\\xe2", "bytes:\\x9c", "bytes:\\x93", "!"]
     assert columns["text_offset"] == [0, 0, 0, 1]
 
@@ -118,7 +161,8 @@ def test_offsets_count_characters_however_the_text_is_cut(text: str, data: st.Da
     raw = text.encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=8)))
     pieces = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
-    offsets = LogprobColumns().convert(tuple(token(piece) for piece in pieces))["text_offset"]
+    tokens = tuple(token(piece) for piece in pieces)
+    offsets = LogprobColumns().convert([OutputPiece(logprobs=tokens)])["text_offset"]
     for offset, start in zip(offsets, [0, *cuts], strict=True):
         assert offset == len(raw[:start].decode("utf-8", "ignore"))
 

@@ -211,7 +211,8 @@ def test_unknown_fields_are_logged_once(client: httpx.AsyncClient) -> None:
 
     async def twice() -> None:
         for _ in range(2):
-            body = BODY | {"tempratur": 1, "messages": [message, message]}
+            known = {"keep_alive": -1, "mirostat": 0, "repeat_last_n": 64}
+            body = BODY | known | {"tempratur": 1, "messages": [message, message]}
             assert (await client.post(CHAT, json=body)).status_code == 200
 
     with structlog.testing.capture_logs() as records:

@@ -12,7 +12,7 @@ from api.schemas.validation import validate_body
     ("fields", "param"),
     [
         ({}, "prompt"),
-        ({"prompt": None}, "prompt"),
+        ({}, "prompt"),
         ({"prompt": 5}, "prompt"),
         ({"prompt": []}, "prompt"),
         ({"prompt": [[]]}, "prompt[0]"),
@@ -25,7 +25,7 @@ from api.schemas.validation import validate_body
         ({"prompt": ["x"] * 2049}, "prompt"),
         ({"prompt": "x", "logprobs": 6}, "logprobs"),
         ({"prompt": "x", "logprobs": True}, "logprobs"),
-        ({"prompt": "x", "max_tokens": 0}, "max_tokens"),
+        ({"prompt": "x", "max_tokens": -1}, "max_tokens"),
         ({"prompt": "x", "echo": 1}, "echo"),
         ({"prompt": "x", "priority": "0"}, "priority"),
         ({"prompt": "x", "cache_salt": ""}, "cache_salt"),

@@ -23,7 +23,7 @@ from api.events import (
 )
 from api.observability.metrics import Metrics
 from api.threads.results import ResultsThread
-from api.types import Cancel, FinishReason, StepOutput
+from api.types import Cancel, FinishReason, SampledLogprobs, StepOutput
 from tests.threads.fakes import EOS, FakePipeline
 
 
@@ -265,3 +265,49 @@ def test_each_line_of_a_request_has_the_name_that_its_client_knows() -> None:
         ("request finished", "c", "x-c"),
         ("request refused", "d", "x-d"),
     ]
+
+
+class PromptPipelineFake(FakePipeline):
+    """Shows how much of the prompt it was told, and the token that ended the answer."""
+
+    def feed_prompt(self, logprobs: Any) -> OutputPiece:
+        return OutputPiece(f"<{len(logprobs)}>")
+
+    def feed_end(self, token_id: int, logprobs: SampledLogprobs) -> OutputPiece:
+        return OutputPiece(f"[{chr(token_id)}]")
+
+
+def scored(count: int) -> StepOutput:
+    return StepOutput("a", prompt_logprobs=(SampledLogprobs(-1.0),) * count)
+
+
+def ended(reason: FinishReason, token_id: int | None = EOS) -> StepOutput:
+    logprobs = None if token_id is None else SampledLogprobs(-1.0)
+    return StepOutput("a", token_id, is_text=token_id is None, finish_reason=reason, logprobs=logprobs)
+
+
+def test_a_prompts_logprobs_come_first_and_count_as_no_tokens() -> None:
+    opening = Opened("a", (PromptPipelineFake(),), 1, 3, arrival_seconds=0.0)
+    outputs = StepOutputs([scored(2), token("h"), ended(FinishReason.STOP)])
+    events = Stage().run(opening, StepOutputs([scored(4)]), outputs)
+    assert events == [
+        Accepted("a", 3),
+        delta("<4>"),
+        delta("<2>"),
+        delta("h"),
+        delta("[!]"),
+        *finished(FinishReason.STOP, Usage(3, 2)),
+    ]
+
+
+def test_an_answer_of_no_tokens_is_no_first_token() -> None:
+    stage = Stage()
+    opening = Opened("a", (PromptPipelineFake(),), 1, 3, arrival_seconds=0.0)
+    events = stage.run(opening, StepOutputs([scored(2), ended(FinishReason.LENGTH, None)]))
+    assert events == [Accepted("a", 3), delta("<2>"), *finished(FinishReason.LENGTH, Usage(3, 0))]
+
+
+def test_a_stop_string_hides_the_end_behind_it() -> None:
+    opening = Opened("a", (PromptPipelineFake(("h",)),), 1, 3, arrival_seconds=0.0)
+    events = Stage().run(opening, StepOutputs([token("h"), ended(FinishReason.STOP)]))
+    assert delta("[!]") not in events

@@ -23,8 +23,6 @@ from api.engine.forward.slot_array import KVFormat
 from api.engine.host_arrays import HostArray
 from api.types import Span, StepPlan
 
-_LAST_TOKEN = (slice(None), slice(-1, None))
-
 
 class GroupedBlocks:
     """``BlockKeeper`` of KV and, behind it, of state."""
@@ -82,21 +80,21 @@ class GroupedForward:
         first = _first_rows(plan.spans)
         if len(prompts) + bool(rows) > 1:
             self._wait()
-        outputs: dict[int, mx.array] = {}  # first row -> logits, of the spans that sample
+        outputs: dict[int, mx.array] = {}  # first row -> logits, of the spans that need any
         for i, span in enumerate(prompts, start=1):
             row = first[span.sequence_id]
             logits = self._run_prompt(span, token_ids[None, row : row + span.num_tokens])
-            if span.samples:
+            if span.num_logits:
                 outputs[row] = logits
             if rows or i < len(prompts):
-                self._finish(logits if span.samples else None)
+                self._finish(logits if span.num_logits else None)
         if not rows:
             return _joined(outputs)
         order = [first[span.sequence_id] for span in rows]
         logits = self._run_rows(rows, token_ids[mx.array(order)])
-        if not outputs and all(span.samples for span in rows):
+        if not outputs and all(span.num_logits for span in rows):
             return logits
-        outputs.update({order[i]: logits[i : i + 1] for i, span in enumerate(rows) if span.samples})
+        outputs.update({order[i]: logits[i : i + 1] for i, span in enumerate(rows) if span.num_logits})
         return _joined(outputs)
 
     def settle(self) -> None:
@@ -140,15 +138,16 @@ class GroupedForward:
     # --- forwards --------------------------------------------------------------------------------
 
     def _run_prompt(self, span: Span, token_ids: mx.array) -> mx.array:
-        """Logits ``[1, vocabulary]`` of the span's last token."""
+        """Logits ``[rows, vocabulary]`` of the span's last rows: those that need any, or one."""
         states = self._states
         caches = self._state_caches(states.take(span.slot) if span.start else states.empty())
         layout = make_layout(StepPlan(spans=(span,)))
         kv = [self._views.prompt(layer, span, layout) for layer in range(len(self._store.layers))]
-        with self._selector.selecting(_LAST_TOKEN):
+        last = slice(-max(1, span.num_logits), None)
+        with self._selector.selecting((slice(None), last)):
             logits: mx.array = self._model(token_ids, cache=self._nest(kv, caches))
         self._states.put(span.slot, _entries(caches))
-        return logits[:, -1]
+        return logits[0, last]
 
     def _run_rows(self, spans: list[Span], token_ids: mx.array) -> mx.array:
         """One forward ``[rows, 1]``; logits ``[rows, vocabulary]``."""

@@ -19,7 +19,7 @@ class Forward(Protocol):
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         """Lazily applies ``plan`` to ``token_ids`` (int32 ``[plan.num_rows]``, rows in span order).
 
-        Returns logits ``[rows that sample, vocabulary]`` in span order: the last ``num_samples`` of each
+        Returns logits ``[rows that need them, vocabulary]`` in span order: the last ``num_logits`` of each
         span. Mutates the state.
         """
 

@@ -162,12 +162,12 @@ def _positions(spans: tuple[Span, ...]) -> list[int]:
 
 
 def _selected(spans: tuple[Span, ...]) -> list[int]:
-    """The last ``num_samples`` rows of each span."""
+    """The last ``num_logits`` rows of each span."""
     rows: list[int] = []
     end = 0
     for span in spans:
         end += span.num_tokens
-        rows += range(end - span.num_samples, end)
+        rows += range(end - span.num_logits, end)
     return rows
 
 

@@ -36,7 +36,7 @@ class PaddedForward:
         for span in plan.spans:
             if span.sequence_id not in logits:
                 logits[span.sequence_id] = self._run_alone(span, rows[span.sequence_id], token_ids)
-        wanted = [logits[span.sequence_id] for span in plan.spans if span.samples]
+        wanted = [logits[span.sequence_id] for span in plan.spans if span.num_logits]
         return mx.concatenate(wanted) if wanted else mx.zeros((0, 1))
 
     def settle(self) -> None:
@@ -52,14 +52,14 @@ class PaddedForward:
         self._batch, self._batch_ids = [], []
 
     def _run_alone(self, span: Span, row: int, token_ids: mx.array) -> mx.array:
-        """Logits ``[1, vocabulary]`` of the span's last token."""
+        """Logits ``[rows, vocabulary]`` of the span's last rows: those that need any, or one."""
         if span.sequence_id in self._batch_ids:
             self._split([span.sequence_id])
         caches = self._alone.setdefault(span.sequence_id, [])
         if not caches:
             caches.extend(make_caches(self._model))
         logits: mx.array = self._model(token_ids[None, row : row + span.num_tokens], cache=caches)
-        return logits[:, -1]
+        return logits[0, -max(1, span.num_logits) :]
 
     def _run_batch(self, spans: list[Span], rows: dict[int, int], token_ids: mx.array) -> dict[int, mx.array]:
         """One forward ``[rows, 1]``; logits ``[1, vocabulary]`` of each sequence."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from api.engine.model_loader.system_memory import available_ram_bytes, process_limit_bytes
+from api.engine.model_loader.system_memory import available_ram_bytes, physical_bytes, process_limit_bytes
 
 
 def is_cpu_backend() -> bool:
@@ -37,7 +37,7 @@ def max_array_bytes() -> int | None:
 def total_bytes() -> int | None:
     """Returns all the memory that the device has, in bytes; None where nobody says."""
     if is_cpu_backend():
-        return _physical_bytes()
+        return physical_bytes()
     sizes = [mx.device_info().get(name) for name in ("memory_size", "total_memory")]
     return max((size for size in sizes if isinstance(size, int)), default=None)
 

@@ -19,7 +19,7 @@ _CGROUP_FILES = (
 def available_ram_bytes(root: Path = _ROOT) -> int | None:
     """Free main memory in bytes, for all processes together: the system's, or what containers leave."""
     known = [size for size in (_meminfo_bytes(root), *_cgroups_bytes(root)) if size is not None]
-    return min(known) if known else _physical_bytes()
+    return min(known) if known else physical_bytes()
 
 
 def process_limit_bytes(root: Path = _ROOT) -> int | None:
@@ -90,7 +90,7 @@ def _stat_bytes(path: Path, wanted: str) -> int:
     return 0
 
 
-def _physical_bytes() -> int | None:
+def physical_bytes() -> int | None:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
