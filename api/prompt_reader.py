@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
+from api.text.answer_form import AnswerForm
 from api.text.chat_template import render_chat
 from api.text.grammar.compiler import GrammarCompiler
 from api.text.output_pipeline import build_pipeline
 from api.text.reasoning import ReasoningFormat, find_reasoning_format
+from api.text.thinking import AnswerThinking, ThinkingMarkers
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.formats import find_tool_call_format
 from api.types import ChatPrompt, GenerationRequest, Grammar, SamplingParams, TextPrompts, Thinking, ToolUse
@@ -45,6 +47,7 @@ class PromptReader:
         self._memory_tokens = memory_tokens
         self._default_max_tokens = default_max_tokens
         self._reasoning = find_reasoning_format(tokenizer)
+        self._thinking_markers = ThinkingMarkers(tokenizer, self._reasoning) if self._reasoning else None
         self._tool_format = find_tool_call_format(tokenizer)
         self._grammars = GrammarCompiler(tokenizer)
         self._grammars.prepare()
@@ -62,7 +65,7 @@ class PromptReader:
         return [
             (
                 self._sequence(request, prompts[prompt_index], prompt_index, choice_index, grammar),
-                self._pipeline(request, prompts[prompt_index]),
+                self._pipeline(request, prompts[prompt_index], grammar),
             )
             for choice_index, prompt_index in enumerate(places)
         ]
@@ -178,21 +181,42 @@ class PromptReader:
             seed=(request.sampling.seed + choice_index * _SEED_STEP) % _NUM_SEEDS,
             end_token_ids=tuple(sorted(ends)),
             grammar=grammar,
-            thinking=_thinking(request, prompt, grammar),
+            thinking=self._thinking(request, prompt, grammar),
         )
 
-    def _pipeline(self, request: GenerationRequest, prompt: _Prompt) -> OutputPipeline:
+    def _pipeline(
+        self, request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None
+    ) -> OutputPipeline:
         return build_pipeline(
             self._tokenizer,
+            self._form(request, prompt, grammar),
             stops=request.stop,
             includes_stop=request.includes_stop,
+            prefix_text=prompt.prefix_text,
+        )
+
+    def _form(self, request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None) -> AnswerForm:
+        return AnswerForm(
             continues_text=prompt.continues_text,
             reasoning=prompt.reasoning,
             starts_in_reasoning=prompt.starts_in_reasoning,
             tool_format=self._tool_format,
             tool_use=self._tool_use(request),
-            prefix_text=prompt.prefix_text,
+            is_structured=grammar is not None,
         )
+
+    def _thinking(
+        self, request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None
+    ) -> Thinking | None:
+        """Only where something depends on it: a grammar waits for the block's end, a budget closes it."""
+        markers = self._thinking_markers if prompt.reasoning is not None else None
+        if markers is None or (grammar is None and request.max_thinking_tokens is None):
+            return None
+        text = AnswerThinking(markers, self._form(request, prompt, grammar), self._spell)
+        return Thinking(text, request.max_thinking_tokens)
+
+    def _spell(self, text: bytes) -> list[int]:
+        return self._grammars.vocabulary.tokenize_bytes(text)
 
     def _max_tokens(self, request: GenerationRequest, prompt: _Prompt) -> int:
         num_prompt_tokens = len(prompt.token_ids)
@@ -228,16 +252,3 @@ class PromptReader:
             return tool_use
         is_taught = self._tokenizer.template_support.tools
         return replace(tool_use, allows_parallel=is_taught or tool_use.mode != "required")
-
-
-def _thinking(request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None) -> Thinking | None:
-    """Only where something depends on it: a grammar waits for the block's end, a budget closes it."""
-    reasoning = prompt.reasoning
-    if reasoning is None or (grammar is None and request.max_thinking_tokens is None):
-        return None
-    return Thinking(
-        start_token_ids=reasoning.begin_token_ids,
-        end_token_ids=reasoning.end_token_ids,
-        is_open=prompt.starts_in_reasoning,
-        max_tokens=request.max_thinking_tokens,
-    )

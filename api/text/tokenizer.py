@@ -68,8 +68,8 @@ class DeclaredFormats:
 class Tokenizer:
     """Text to ids and back.
 
-    Two threads may share it, one encoding and rendering, one decoding: after construction nothing
-    in it changes but the memo of ``pieces``, which only the decoding side touches.
+    Threads may share it, one encoding and rendering, others decoding: after construction nothing in it
+    changes but the memo of ``pieces``, in which all of them write the same.
     """
 
     def __init__(self, backend: TokenizerBackend, eos_token_ids: Collection[int] = ()) -> None:
@@ -104,6 +104,16 @@ class Tokenizer:
     def special_token_name(self, token_id: int) -> str:
         """Returns the name of a token that adds no text, such as ``<|im_end|>``; empty for all others."""
         return "" if self.pieces.following(None, token_id) else self.token_string(token_id)
+
+    def token_text(self, token_id: int, *, is_first: bool = False) -> str:
+        """Returns what the token adds to a text behind others or as the first; a special token's name.
+
+        U+FFFD stands for the bytes of a character that is not whole.
+        """
+        piece = self.pieces.following(None, token_id)
+        if not piece:
+            return self.token_string(token_id)
+        return (self.pieces.first(token_id) if is_first else piece).decode("utf-8", "replace")
 
     def definition(self) -> str | None:
         """Returns the content of tokenizer.json as it was loaded; None for tokenizers of another make."""

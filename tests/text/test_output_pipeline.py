@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.events import OutputPiece, OutputPipeline
+from api.text.answer_form import AnswerForm
 from api.text.output_pipeline import TextPipeline, build_pipeline
 from api.text.reasoning import find_reasoning_format
 from api.text.tokenizer import Tokenizer
@@ -62,7 +63,7 @@ def test_broken_character_at_the_end_can_be_a_stop(load_kind: LoadKind) -> None:
 @pytest.mark.parametrize(("continues_text", "text"), [(False, "hello"), (True, " hello")])
 def test_continued_text_keeps_its_space(load_kind: LoadKind, continues_text: bool, text: str) -> None:
     tokenizer = load_kind("sentencepiece")
-    pipeline = build_pipeline(tokenizer, continues_text=continues_text)
+    pipeline = build_pipeline(tokenizer, AnswerForm(continues_text=continues_text))
     assert "".join(run(pipeline, tokenizer.encode("hello"))) == text
 
 
@@ -78,7 +79,9 @@ def test_equals_the_whole_cut_at_the_stop(load_kind: LoadKind, text: str, stop: 
 
 def test_an_echo_comes_first_and_is_not_searched_for_stops(load_kind: LoadKind) -> None:
     tokenizer = load_kind("byte_level")
-    pipeline = build_pipeline(tokenizer, stops=("END",), prefix_text="The END? ", continues_text=True)
+    pipeline = build_pipeline(
+        tokenizer, AnswerForm(continues_text=True), stops=("END",), prefix_text="The END? "
+    )
     assert "".join(run(pipeline, tokenizer.encode("No. END"))) == "The END? No. "
 
 
@@ -88,11 +91,11 @@ def test_an_echo_of_an_empty_answer(load_kind: LoadKind) -> None:
 
 def test_plain_answers_have_no_needless_stage(load_kind: LoadKind) -> None:
     tokenizer = load_kind("byte_level")
-    plain = build_pipeline(tokenizer, tool_format=STANDARD_FORMAT, tool_use=tool_use(mode="none"))
+    plain = build_pipeline(tokenizer, AnswerForm(tool_format=STANDARD_FORMAT, tool_use=tool_use(mode="none")))
     assert isinstance(plain, TextPipeline)
     assert (plain.has_tool_calls, plain.num_reasoning_tokens) == (False, 0)
     assert not isinstance(
-        build_pipeline(tokenizer, tool_format=STANDARD_FORMAT, tool_use=tool_use()), TextPipeline
+        build_pipeline(tokenizer, AnswerForm(tool_format=STANDARD_FORMAT, tool_use=tool_use())), TextPipeline
     )
 
 
@@ -150,7 +153,7 @@ def test_special_tokens_are_no_text_but_have_logprobs(
 ) -> None:
     tokenizer = load_with(tokens=("<think>", "</think>"))
     reasoning = find_reasoning_format(tokenizer) if has_reasoning else None
-    pipeline = build_pipeline(tokenizer, reasoning=reasoning)
+    pipeline = build_pipeline(tokenizer, AnswerForm(reasoning=reasoning))
     token_ids = tokenizer.encode("a<|user|>")
     answer = joined(stream(pipeline, token_ids, has_logprobs=True))
     assert answer.content == "a"

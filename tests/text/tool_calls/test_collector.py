@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.events import OutputPipeline
+from api.text.answer_form import AnswerForm
 from api.text.output_pipeline import build_pipeline
 from api.text.reasoning import find_reasoning_format
 from api.text.tokenizer import Tokenizer
@@ -42,10 +43,10 @@ def pipeline_of(
 ) -> OutputPipeline:
     return build_pipeline(
         tokenizer,
+        AnswerForm(
+            reasoning=find_reasoning_format(tokenizer), tool_format=tool_format, tool_use=tool_use(**fields)
+        ),
         stops=stops,
-        reasoning=find_reasoning_format(tokenizer),
-        tool_format=tool_format,
-        tool_use=tool_use(**fields),
     )
 
 
