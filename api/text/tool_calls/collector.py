@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from api.events import ToolCallDelta
 from api.text.fragments import Fragment, FragmentQueue
-from api.text.tool_calls.formats import FILLER, ToolCallFormat, may_become_bare_call
+from api.text.tool_calls.formats import FILLER, ToolCallFormat, match_header, may_become_bare_call
 from api.text.tool_calls.json_object import JsonObjectScanner
 from api.text.tool_calls.parsing import parse_calls
 from api.types import ToolUse
@@ -38,6 +38,7 @@ class ToolCallCollector:
     def __init__(self, tool_format: ToolCallFormat, tool_use: ToolUse) -> None:
         self._format = tool_format
         self._tool_use = tool_use
+        self._headers = tool_format.headers_of(tool_use.callable_names)
         self._marker: list[Fragment] = []
         self._body = FragmentQueue()  # what is not yet reported
         self._arguments: JsonObjectScanner | None = None  # of the call that streams
@@ -121,7 +122,7 @@ class ToolCallCollector:
     def _begin_call(self, collected: Collected) -> bool:
         if self._is_text or len(self._body.text) > _MAX_HEADER_CHARS:
             return False
-        header = self._format.match_header(self._body.text)
+        header = match_header(self._headers, self._body.text)
         name = _read_name(header[1]) if header else None
         if header is None or name not in self._tool_use.callable_names:
             return False
