@@ -65,7 +65,11 @@ class TextPipeline:
         read: tuple[TokenLogprob, ...] = ()
         if logprobs is not None:
             read = (read_logprobs(self._tokenizer, self._detokenizer, token_id, logprobs),)
-        return _piece(*self._content.feed(self._detokenizer.feed(token_id), read))
+        text = self._detokenizer.feed(token_id)
+        name = "" if text else self._tokenizer.special_token_name(token_id)
+        if name and self._content.minds(name):
+            return _piece(*self._content.feed(name, read, is_hidden=True))
+        return _piece(*self._content.feed(text, read))
 
     def flush(self) -> OutputPiece:
         """Returns what was held back at the end; ``is_stopped`` may turn true by it."""

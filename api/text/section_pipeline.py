@@ -186,11 +186,16 @@ class SectionPipeline:
 
     def _trim_content(self, fragments: Iterable[Fragment], parts: _Parts) -> None:
         for fragment in fragments:
-            self._show(self._content_edges.feed(fragment.as_shown()), parts)
+            is_minded = fragment.is_special and self._content.minds(fragment.text)
+            shown = fragment if is_minded else fragment.as_shown()
+            self._show(self._content_edges.feed(shown), parts)
 
     def _show(self, fragments: Iterable[Fragment], parts: _Parts) -> None:
         for fragment in fragments:
-            self._show_content(*self._content.feed(fragment.text, fragment.logprobs), parts=parts)
+            shown = self._content.feed(
+                fragment.text, fragment.logprobs, is_hidden=fragment.is_special and bool(fragment.text)
+            )
+            self._show_content(*shown, parts=parts)
 
     def _show_content(self, text: str, logprobs: tuple[TokenLogprob, ...], *, parts: _Parts) -> None:
         parts.content.append(text)

@@ -170,3 +170,53 @@ def test_the_likeliest_tokens_come_along(load_kind: LoadKind) -> None:
         ("a", b"a", -0.5),
         ("b", b"b", -1.0),
     ]
+
+
+FORMS = {"text": False, "sections": True}
+
+
+@pytest.mark.parametrize("has_reasoning", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(
+    ("stop", "text", "content", "num_logprobs"),
+    [
+        ("<|user|>", "Hi<|user|>you", "Hi", 2),
+        ("\n<|user|>you", "Hi\n<|user|>you", "Hi", 2),
+        ("i<|user|>", "Hi<|user|>you", "H", 1),
+        ("<|user|>me", "Hi<|user|>you", "Hiyou", None),
+        ("<|user|>me", "Hi\n<|user|>", "Hi\n", None),
+        ("user", "Hi<|user|>you", "Hiyou", None),
+        ("<|user|>", "<|user|>", "", 0),
+    ],
+)
+def test_a_special_token_may_be_a_stop(
+    load_with: Callable[..., Tokenizer],
+    has_reasoning: bool,
+    stop: str,
+    text: str,
+    content: str,
+    num_logprobs: int | None,
+) -> None:
+    tokenizer = load_with(tokens=("<think>", "</think>"))
+    reasoning = find_reasoning_format(tokenizer) if has_reasoning else None
+    token_ids = [i for char in text.partition("<")[0] for i in tokenizer.encode(char)]
+    token_ids += tokenizer.encode(text[text.index("<") :])
+    pipeline = build_pipeline(tokenizer, AnswerForm(reasoning=reasoning), stops=(stop,))
+    answer = joined(stream(pipeline, token_ids, has_logprobs=True))
+    assert (answer.content, pipeline.is_stopped) == (content, num_logprobs is not None)
+    assert len(answer.logprobs) == (len(token_ids) if num_logprobs is None else num_logprobs)
+
+
+def test_a_stop_that_stays_shows_the_special_token(load_with: Callable[..., Tokenizer]) -> None:
+    tokenizer = load_with(tokens=())
+    pipeline = build_pipeline(tokenizer, stops=("<|user|>",), includes_stop=True)
+    answer = joined(stream(pipeline, tokenizer.encode("a<|system|>b<|user|>c"), has_logprobs=True))
+    assert answer.content == "ab<|user|>"
+    assert [logprob.text for logprob in answer.logprobs] == ["a", "<|system|>", "b", "<|user|>"]
+
+
+def test_a_special_token_that_stops_comes_through_before_calls(load_with: Callable[..., Tokenizer]) -> None:
+    tokenizer = load_with(tokens=())
+    form = AnswerForm(tool_format=STANDARD_FORMAT, tool_use=tool_use())
+    pipeline = build_pipeline(tokenizer, form, stops=("\n<|user|>",))
+    pieces = [pipeline.feed(token_id) for token_id in tokenizer.encode("a \n<|user|>")]
+    assert pipeline.is_stopped and joined(pieces).content == "a "
