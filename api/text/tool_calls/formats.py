@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.text.tokenizer import Tokenizer
+from api.text.tool_calls.json_object import valid_json
 
 Parser = Callable[[str, list[dict[str, Any]] | None], Any]
 """A call's text and the tools to one call or a list of them; raises all sorts of things."""
@@ -85,7 +86,7 @@ def any_of(names: Iterable[str]) -> str:
 
 def parse_json_call(text: str, tools: list[dict[str, Any]] | None = None) -> Any:
     """The generic parser. Raises ValueError."""
-    return json.loads(text.strip().removeprefix("<|python_tag|>"))
+    return json.loads(valid_json(text.strip().removeprefix("<|python_tag|>")))
 
 
 STANDARD_FORMAT = ToolCallFormat("<tool_call>", "</tool_call>", is_json=True, parse=parse_json_call)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.text.tool_calls.formats import Parser, ToolCallFormat, parse_json_call
+from api.text.tool_calls.json_object import valid_json
 from api.text.tool_calls.stand_ins import StandIns
 from api.types import ToolUse
 
@@ -79,7 +80,7 @@ def _read(call: Any, callable_names: tuple[str, ...]) -> tuple[str, str]:
 
 def _arguments_json(arguments: Any) -> str:
     if isinstance(arguments, str):  # some models write the object as a string
-        text = arguments.strip() or "{}"
+        text = valid_json(arguments.strip() or "{}")
         arguments = json.loads(text)
     else:
         arguments = {} if arguments is None else arguments
