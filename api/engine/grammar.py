@@ -63,9 +63,7 @@ class Constraint:
             return ()
         open_text = thinking.tracker.open_text
         if open_text not in self._closing_bans:
-            found = thinking.tracker.completing()
-            bans = tuple(token_id for token_id, rest in found if not _takes(matcher, rest))
-            self._closing_bans[open_text] = bans
+            self._closing_bans[open_text] = _refused(matcher, thinking.tracker.completing())
         return self._closing_bans[open_text]
 
     @property
@@ -117,8 +115,19 @@ class Constraint:
         return rest
 
 
-def _takes(matcher: LLMatcher, token_ids: Sequence[int] | None) -> bool:
-    return token_ids is not None and matcher.validate_tokens(list(token_ids)) == len(token_ids)
+def _refused(matcher: LLMatcher, rests: Iterable[tuple[int, tuple[int, ...] | None]]) -> tuple[int, ...]:
+    """The tokens whose rests the grammar does not begin with; a matcher knows its first mask already."""
+    mask = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+    allowed = np.unpackbits(mask, bitorder="little")
+
+    def takes(rest: tuple[int, ...]) -> bool:
+        return not rest or (bool(allowed[rest[0]]) and (len(rest) == 1 or _takes(matcher, rest)))
+
+    return tuple(token_id for token_id, rest in rests if rest is None or not takes(rest))
+
+
+def _takes(matcher: LLMatcher, token_ids: Sequence[int]) -> bool:
+    return matcher.validate_tokens(list(token_ids)) == len(token_ids)
 
 
 class MaskBuilder:

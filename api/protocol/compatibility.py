@@ -53,7 +53,10 @@ _SHARED = (
     _honoured("n", "the prompt is read and counted once"),
     _honoured("presence_penalty"),
     _honoured("seed", "the same seed gives the same tokens, whatever else is in the batch"),
-    _honoured("stop", "up to 4 strings; in the content, not within a call or the reasoning"),
+    _honoured(
+        "stop",
+        "up to 4 strings, also names of special tokens; in the content, not within a call or the reasoning",
+    ),
     _honoured("stream"),
     _honoured("stream_options", "tolerated without `stream`"),
     _honoured("temperature"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from api.text.tokenizer import Tokenizer
 
-_SPACE_NAMES = "\u2581\u0120"  # how names write a space before a word
+_SPACE_NAMES = "\u2581\u0120 "  # how names write a space before a word
 
 
 class MarkerTexts:
@@ -17,18 +18,28 @@ class MarkerTexts:
         self.following: dict[int, str] = {}  # by token id: its text behind others
         self.first: dict[int, str] = {}  # its text at the very start
         found = tuple(markers)
-        for token_id in range(tokenizer.vocab_size):
-            if _may_be_part(tokenizer.token_string(token_id), found):
-                self.following[token_id] = tokenizer.token_text(token_id)
-                self.first[token_id] = tokenizer.token_text(token_id, is_first=True)
+        may_be_part = re.compile("|".join(map(_rough_expression, found))).search
+        for token_id, name in enumerate(tokenizer.token_strings()):
+            if name and may_be_part(name) and any(_may_be_part_of(marker, name) for marker in found):
+                text = tokenizer.token_text(token_id)
+                self.following[token_id] = text
+                # Decoders drop a text's first space and nothing else.
+                starts_word = text.startswith(" ")
+                self.first[token_id] = tokenizer.token_text(token_id, is_first=True) if starts_word else text
 
 
-def _may_be_part(name: str, markers: Sequence[str]) -> bool:
+def _rough_expression(marker: str) -> str:
+    """Finds all tokens of a marker among others: those with its last character, or with no other's."""
+    return f"{re.escape(marker[-1])}|^[{re.escape(marker + _SPACE_NAMES)}]*$" if marker.isascii() else ""
+
+
+def _may_be_part_of(marker: str, name: str) -> bool:
     """Whether a token may lie within a marker or reach over its end; names spell ASCII as it is."""
-    if not name:
-        return False
     word = name.strip(_SPACE_NAMES)
-    return any(not marker.isascii() or marker[-1] in name or word in marker for marker in markers)
+    if word in marker or not marker.isascii():
+        return True
+    head, last, _ = word.partition(marker[-1])
+    return bool(last) and (head + last in marker or marker.strip() in word)
 
 
 class MarkerTokens:

@@ -33,7 +33,7 @@ class TokenizerBackend(Protocol):
 
     def decode(self, token_ids: list[int], **options: Any) -> str: ...
 
-    def convert_ids_to_tokens(self, ids: int) -> str | None: ...
+    def convert_ids_to_tokens(self, ids: int | list[int]) -> Any: ...
 
     def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> str: ...
 
@@ -99,7 +99,12 @@ class Tokenizer:
 
     def token_string(self, token_id: int) -> str:
         """Returns the token's name in the vocabulary, empty for unused ids."""
-        return self._backend.convert_ids_to_tokens(token_id) or ""
+        return str(self._backend.convert_ids_to_tokens(token_id) or "")
+
+    def token_strings(self) -> list[str]:
+        """Returns the names of all tokens, by their ids."""
+        names = self._backend.convert_ids_to_tokens(list(range(self.vocab_size)))
+        return [name or "" for name in names]
 
     def special_token_name(self, token_id: int) -> str:
         """Returns the name of a token that adds no text, such as ``<|im_end|>``; empty for all others."""

@@ -31,6 +31,9 @@ class PieceTokenizer:
     def token_string(self, token_id: int) -> str:
         return self._names[token_id] if token_id < self.vocab_size else ""
 
+    def token_strings(self) -> list[str]:
+        return self._names
+
     def special_token_name(self, token_id: int) -> str:
         return "" if token_id < self._num_texts else self.token_string(token_id)
 

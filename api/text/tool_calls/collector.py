@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from api.text.tool_calls.parsing import parse_calls
 from api.types import ToolUse
 
 _MAX_HEADER_CHARS = 512
+_JSON_BEGIN = re.compile(FILLER.pattern + r"((?:\[\s*)?\{)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,12 @@ class ToolCallCollector:
         """Returns what is certain of the calls."""
         for fragment in fragments:
             self._body.append(fragment)
-            self._follow_outline(fragment.text)
+            if self._outline is not None:
+                self._outline.feed(fragment.text)
         collected = Collected()
         while self._body.text and not self.is_finished and self._advance(collected):
             pass
+        self._begin_outline()
         if self._format.is_bare and self._is_no_call():
             collected.content.extend(self._give_up([]))
         return collected
@@ -107,14 +111,14 @@ class ToolCallCollector:
             return self._skip(self._rest)
         return self._begin_call(collected)
 
-    def _follow_outline(self, text: str) -> None:
+    def _begin_outline(self) -> None:
         """JSON that has its arguments in front, or as a string, may have markers in its strings too."""
-        if self._arguments is not None or self._rest is not None:
+        is_streaming = self._arguments is not None or self._rest is not None
+        if is_streaming or self._outline is not None or len(self._body.text) > _MAX_HEADER_CHARS:
             return
-        if self._outline is None and text.lstrip().startswith(("{", "[")):
+        if begin := _JSON_BEGIN.match(self._body.text):
             self._outline = JsonObjectScanner()
-        if self._outline is not None:
-            self._outline.feed(text)
+            self._outline.feed(self._body.text[begin.start(1) :])
 
     def _skip(self, rest: JsonObjectScanner) -> bool:
         self._body.take(rest.feed(self._body.text)[0])

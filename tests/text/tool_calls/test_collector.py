@@ -356,3 +356,9 @@ def test_calls_in_headers(load_with: LoadWith, call: str) -> None:
 def test_the_declared_format_of_a_chat_template(load_with: LoadWith) -> None:
     tokenizer = load_with(CHATML_WITH_TOOLS, tokens=("<tool_call>", "</tool_call>"))
     assert answer_of(tokenizer, WEATHER, find_tool_call_format(tokenizer)).calls == [WEATHER_CALL]
+
+
+def test_quotes_of_a_format_that_is_no_json_hold_no_marker_back(load_with: LoadWith) -> None:
+    text = "<|tool_call_start|>[get_weather(city='say \"hi')]<|tool_call_end|>."
+    answer = answer_of(load_with(tokens=()), text, declared("pythonic"))
+    assert answer == Answer(".", calls=[("get_weather", '{"city": "say \\"hi"}')])
