@@ -103,6 +103,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     disk, forward = open_prefix_disk(
         config.engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
     )
+    grammars = GrammarService(VocabularySource.of(tokenizer))
     return LoadedEngine(
         scheduler=Scheduler(
             memory,
@@ -113,11 +114,12 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         generator=BatchGenerator(forward, Sampler(platform), platform.release_memory),
         prompt_reader=PromptReader(
             tokenizer,
+            spell=grammars.spell,
             context_length=loaded.context_length,
             memory_tokens=memory.slots.max_sequence_tokens,
             default_max_tokens=config.default_max_tokens or sampling_defaults.max_tokens,
         ),
-        grammars=GrammarService(VocabularySource.of(tokenizer)),
+        grammars=grammars,
         prefix_disk=disk,
         model_names=files.names,
         context_length=loaded.context_length,

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
+from api.text.answer_form import AnswerForm
 from api.text.chat_template import render_chat
 from api.text.grammar.job import GrammarJob, job_of
 from api.text.output_pipeline import build_pipeline
 from api.text.prompt_pipeline import PromptPipeline
 from api.text.prompt_size import exceeds, num_chars
 from api.text.reasoning import ReasoningFormat, find_reasoning_format
+from api.text.thinking import AnswerThinking, Spell, ThinkingMarkers
 from api.text.token_bounds import max_token_bytes
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.formats import find_tool_call_format
@@ -40,14 +42,25 @@ class PromptReader:
     """Gives each choice of a request the halves of its life: a ``Sequence`` and an ``OutputPipeline``."""
 
     def __init__(
-        self, tokenizer: Tokenizer, *, context_length: int, memory_tokens: int, default_max_tokens: int | None
+        self,
+        tokenizer: Tokenizer,
+        *,
+        spell: Spell,
+        context_length: int,
+        memory_tokens: int,
+        default_max_tokens: int | None,
     ) -> None:
-        """``memory_tokens``: what one sequence may take of the KV memory, at most."""
+        """``memory_tokens``: what one sequence may take of the KV memory, at most.
+
+        ``spell`` is asked for answers that think before they follow a grammar.
+        """
         self._tokenizer = tokenizer
+        self._spell = spell
         self._context_length = context_length
         self._memory_tokens = memory_tokens
         self._default_max_tokens = default_max_tokens
         self._reasoning = find_reasoning_format(tokenizer)
+        self._thinking_markers = ThinkingMarkers(tokenizer, self._reasoning) if self._reasoning else None
         self._tool_format = find_tool_call_format(tokenizer)
         self._sequence_ids = itertools.count(1)
         token_bytes = max_token_bytes(tokenizer.definition())
@@ -81,7 +94,7 @@ class PromptReader:
         return [
             (
                 self._sequence(request, prompts[prompt_index], prompt_index, choice_index, grammar),
-                self._pipeline(request, prompts[prompt_index]),
+                self._pipeline(request, prompts[prompt_index], grammar),
             )
             for choice_index, prompt_index in enumerate(places)
         ]
@@ -196,20 +209,18 @@ class PromptReader:
             seed=(request.sampling.seed + choice_index * _SEED_STEP) % _NUM_SEEDS,
             end_token_ids=tuple(sorted(ends)),
             grammar=grammar,
-            thinking=_thinking(request, prompt, grammar),
+            thinking=self._thinking(request, prompt, grammar),
         )
 
-    def _pipeline(self, request: GenerationRequest, prompt: _Prompt) -> OutputPipeline:
+    def _pipeline(
+        self, request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None
+    ) -> OutputPipeline:
         shows_tokens = request.sampling.num_prompt_logprobs is not None
         answer = build_pipeline(
             self._tokenizer,
+            self._form(request, prompt, grammar),
             stops=request.stop,
             includes_stop=request.includes_stop,
-            continues_text=prompt.continues_text,
-            reasoning=prompt.reasoning,
-            starts_in_reasoning=prompt.starts_in_reasoning,
-            tool_format=self._tool_format,
-            tool_use=self._tool_use(request),
             prefix_text="" if shows_tokens else prompt.prefix_text,
         )
         if not shows_tokens:
@@ -221,6 +232,26 @@ class PromptReader:
             prefix_text=prompt.prefix_text,
             echoes=isinstance(request.prompt, TextPrompts) and request.prompt.echo,
         )
+
+    def _form(self, request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None) -> AnswerForm:
+        return AnswerForm(
+            continues_text=prompt.continues_text,
+            reasoning=prompt.reasoning,
+            starts_in_reasoning=prompt.starts_in_reasoning,
+            tool_format=self._tool_format,
+            tool_use=self._tool_use(request),
+            is_structured=grammar is not None,
+        )
+
+    def _thinking(
+        self, request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None
+    ) -> Thinking | None:
+        """Only where something depends on it: a grammar waits for the block's end, a budget closes it."""
+        markers = self._thinking_markers if prompt.reasoning is not None else None
+        if markers is None or (grammar is None and request.max_thinking_tokens is None):
+            return None
+        text = AnswerThinking(markers, self._form(request, prompt, grammar), self._spell)
+        return Thinking(text, request.max_thinking_tokens)
 
     def _max_tokens(self, request: GenerationRequest, prompt: _Prompt) -> int:
         num_prompt_tokens = len(prompt.token_ids)
@@ -260,16 +291,3 @@ class PromptReader:
 
 def _param_of(request: GenerationRequest) -> str:
     return "messages" if isinstance(request.prompt, ChatPrompt) else "prompt"
-
-
-def _thinking(request: GenerationRequest, prompt: _Prompt, grammar: Grammar | None) -> Thinking | None:
-    """Only where something depends on it: a grammar waits for the block's end, a budget closes it."""
-    reasoning = prompt.reasoning
-    if reasoning is None or (grammar is None and request.max_thinking_tokens is None):
-        return None
-    return Thinking(
-        start_token_ids=reasoning.begin_token_ids,
-        end_token_ids=reasoning.end_token_ids,
-        is_open=prompt.starts_in_reasoning,
-        max_tokens=request.max_thinking_tokens,
-    )

@@ -12,6 +12,8 @@ The last two are in ``events.py``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -35,13 +37,52 @@ class Grammar(Protocol):
         """A fresh llguidance matcher, at the grammar's start."""
 
 
+class ThinkingTracker(Protocol):
+    """Follows one answer's text in and out of its thinking block; ``engine/thinking.py`` uses it."""
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the block is open."""
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether there is nothing yet but what may begin the block under a grammar."""
+
+    @property
+    def open_text(self) -> str:
+        """The text at the end that may begin a marker."""
+
+    @property
+    def rest_token_ids(self) -> tuple[int, ...] | None:
+        """What the last token has behind the end marker it completed, as tokens; None: it cannot be."""
+
+    @property
+    def opening_token_ids(self) -> Items[int]:
+        """The tokens that go on with the start marker."""
+
+    @property
+    def closing_token_ids(self) -> Items[int]:
+        """The token that goes on best with the end marker, and all that complete it; none if it has none."""
+
+    def completing(self) -> Iterator[tuple[int, tuple[int, ...] | None]]:
+        """The tokens that would complete the end marker with more behind it, each with that rest."""
+
+    def feed(self, token_id: int) -> None:
+        """Takes an answer token."""
+
+
+class ThinkingText(Protocol):
+    """How to find the thinking block in an answer's text, shared by all answers to a prompt."""
+
+    def new_tracker(self) -> ThinkingTracker:
+        """A fresh tracker, at the answer's start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """How a model marks its reasoning. Its grammar, if any, holds outside of the block only."""
+    """A thinking block to be followed. A grammar, if there is one, holds outside of the block only."""
 
-    start_token_ids: tuple[int, ...]
-    end_token_ids: tuple[int, ...]
-    is_open: bool  # the prompt ends inside the block
+    text: ThinkingText
     max_tokens: int | None = None  # tokens in the block before it is closed by force
 
 

@@ -16,14 +16,14 @@ from api.engine.forward.choose import ChosenForward
 from api.engine.sampler import Sampler
 from api.errors import ServerSideError
 from api.generator import BatchGenerator
-from api.types import SampledToken, SamplingParams, Slot, Span, StepPlan, Thinking
+from api.types import SampledToken, SamplingParams, Slot, Span, StepPlan
 from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import StepFailed
 from tests.engine.sampling_factories import (
+    CHARACTERS,
     END_THINK,
     EOS,
     SECOND_END,
-    THINK,
     RegexGrammar,
     changed_logits,
     log_softmax,
@@ -38,11 +38,13 @@ from tests.engine.tiny_models import (
     create_mlx_loop,
     platform,
 )
+from tests.fakes.thinking import create_thinking
 
 MlxLoop = Loop[BatchGenerator]
 NUM_ANSWER_TOKENS = 24
 REGEX = r"\{\"[a-z]{3,9}\": (true|false|[0-9]{2,5})\}"
-BUDGET = Thinking((THINK,), (END_THINK, SECOND_END), is_open=True, max_tokens=5)
+BUDGET = create_thinking(CHARACTERS, max_tokens=5)
+THOUGHT = create_thinking(CHARACTERS, max_tokens=5, with_grammar=True)
 NEAR_TIE = 1e-3
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -58,7 +60,7 @@ DRAWN: dict[str, SamplingParams] = {
     "grammar": SamplingParams(grammar=RegexGrammar(REGEX), end_token_ids=(EOS,), seed=1),
     "greedy grammar": replace(GREEDY, grammar=RegexGrammar(REGEX), end_token_ids=(EOS,), num_top_logprobs=4),
     "thought grammar": SamplingParams(
-        grammar=RegexGrammar("a+b"), thinking=BUDGET, end_token_ids=(EOS,), seed=2
+        grammar=RegexGrammar("a+b"), thinking=THOUGHT, end_token_ids=(EOS,), seed=2
     ),
     "budget": SamplingParams(thinking=BUDGET, seed=3, top_k=200),
     "filters": SamplingParams(temperature=0.8, top_p=0.9, top_k=40, min_p=0.01, presence_penalty=1.0, seed=4),

@@ -10,7 +10,7 @@ from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline, ReadsPrompt
 from api.prompt_reader import _SEED_STEP, PromptReader
 from api.text.grammar.compiler import GrammarCompiler
-from api.text.grammar.vocabulary import VocabularySource
+from api.text.grammar.vocabulary import VocabularySource, build_vocabulary
 from api.text.token_bounds import max_token_bytes
 from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import (
@@ -20,7 +20,6 @@ from api.types import (
     SamplingParams,
     Structure,
     TextPrompts,
-    Thinking,
     ToolUse,
 )
 from tests.text.conftest import byte_level, write_folder
@@ -46,7 +45,8 @@ def thinking_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 def create_reader(tokenizer: Tokenizer, **settings: int | None) -> PromptReader:
     sizes: dict[str, Any] = {"context_length": 100, "memory_tokens": 1000, "default_max_tokens": None}
-    return PromptReader(tokenizer, **(sizes | settings))
+    spell = build_vocabulary(VocabularySource.of(tokenizer)).tokenize_bytes
+    return PromptReader(tokenizer, spell=spell, **(sizes | settings))
 
 
 def request(text: str = "Hello", **fields: Any) -> GenerationRequest:
@@ -250,15 +250,17 @@ def test_a_structure_leaves_room_for_calls(tokenizer: Tokenizer, mode: Any) -> N
 
 def test_only_a_grammar_or_a_budget_needs_to_know_of_thinking(thinking_tokenizer: Tokenizer) -> None:
     reader = create_reader(thinking_tokenizer)
-    markers = [tuple(thinking_tokenizer.encode(text)) for text in ("<think>", "</think>")]
     options = {"enable_thinking": True}
     plain, _ = read_one(reader, request(template_options=options))
     budget, _ = read_one(reader, request(template_options=options, max_thinking_tokens=9))
     closed = {"enable_thinking": False}
     grammar, _ = read_one(reader, request(structure=Structure("json_object"), template_options=closed))
     assert plain.sampling.thinking is None
-    assert budget.sampling.thinking == Thinking(*markers, is_open=True, max_tokens=9)
-    assert grammar.sampling.thinking == Thinking(*markers, is_open=False)
+    open_block, closed_block = budget.sampling.thinking, grammar.sampling.thinking
+    assert open_block is not None and closed_block is not None
+    assert (open_block.max_tokens, closed_block.max_tokens) == (9, None)
+    assert open_block.text.new_tracker().is_inside and not open_block.text.new_tracker().is_opening
+    assert closed_block.text.new_tracker().is_opening and not closed_block.text.new_tracker().is_inside
 
 
 def test_the_answer_of_an_open_block_is_reasoning(thinking_tokenizer: Tokenizer) -> None:

@@ -24,21 +24,25 @@ class ContentStage:
     def is_stopped(self) -> bool:
         return self._stop_strings.is_stopped
 
-    def feed(self, text: str, logprobs: tuple[TokenLogprob, ...] = ()) -> Shown:
+    def minds(self, name: str) -> bool:
+        """Whether a special token's name is to be fed as hidden text."""
+        return self._stop_strings.has_part(name)
+
+    def feed(self, text: str, logprobs: tuple[TokenLogprob, ...] = (), *, is_hidden: bool = False) -> Shown:
         """``logprobs`` are of the tokens whose text begins with ``text``, or with what follows it."""
         if self.is_stopped:
             return "", ()
         self._logprobs.feed(logprobs, len(text))
-        shown = self._stop_strings.feed(text)
-        return self._take_prefix() + shown, self._logprobs.show(len(shown))
+        passed = self._stop_strings.feed(text, is_hidden=is_hidden)
+        return self._take_prefix() + passed.text, self._logprobs.show(passed.num_chars)
 
     def flush(self) -> Shown:
         """Returns what was held back, at the end of the text."""
-        shown = self._stop_strings.flush()
-        logprobs = self._logprobs.show(len(shown))
+        passed = self._stop_strings.flush()
+        logprobs = self._logprobs.show(passed.num_chars)
         if not self.is_stopped:
             logprobs += self._logprobs.flush()
-        return self._take_prefix() + shown, logprobs
+        return self._take_prefix() + passed.text, logprobs
 
     def _take_prefix(self) -> str:
         prefix, self._prefix_text = self._prefix_text, ""

@@ -25,6 +25,11 @@ class IncrementalDetokenizer:
         self._is_at_start = not continues_text
         self._previous_id: int | None = None
 
+    @property
+    def is_inside_character(self) -> bool:
+        """Whether bytes wait for the rest of their character."""
+        return bool(self._utf8.getstate()[0])
+
     def peek(self, token_id: int) -> bytes:
         """Returns the bytes that this token would add next, which may be a part of a character."""
         piece = self._pieces.following(self._previous_id, token_id)

@@ -68,6 +68,11 @@ class TokenFragments:
         self._num_tokens = 0  # without text so far
         self._logprobs: list[TokenLogprob] = []
 
+    @property
+    def is_inside_character(self) -> bool:
+        """Whether the last token left a character unfinished."""
+        return self._detokenizer.is_inside_character
+
     def feed(self, token_id: int, logprobs: SampledLogprobs | None) -> list[Fragment]:
         read = read_logprobs(self._tokenizer, self._detokenizer, token_id, logprobs) if logprobs else None
         text = self._detokenizer.feed(token_id)

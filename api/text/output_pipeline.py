@@ -13,50 +13,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api.events import OutputPiece, OutputPipeline, TokenLogprob
+from api.text.answer_form import AnswerForm
 from api.text.content import ContentStage
 from api.text.detokenizer import IncrementalDetokenizer
 from api.text.logprobs import read_logprobs
-from api.text.reasoning import ReasoningFormat
 from api.text.section_pipeline import SectionPipeline
 from api.text.stop_strings import StopStrings
 from api.text.tokenizer import Tokenizer
-from api.text.tool_calls.formats import ToolCallFormat
-from api.types import SampledLogprobs, ToolUse
+from api.types import SampledLogprobs
 
 _NOTHING = OutputPiece()
+_PLAIN = AnswerForm()
 
 
 def build_pipeline(
     tokenizer: Tokenizer,
+    form: AnswerForm = _PLAIN,
     *,
     stops: Iterable[str] = (),
     includes_stop: bool = False,
-    continues_text: bool = False,
-    reasoning: ReasoningFormat | None = None,
-    starts_in_reasoning: bool = False,
-    tool_format: ToolCallFormat | None = None,
-    tool_use: ToolUse | None = None,
     prefix_text: str = "",
 ) -> OutputPipeline:
     """Returns the stages that an answer needs and no others.
 
-    ``continues_text``: the answer goes on within a text, so its first space counts.
-    ``starts_in_reasoning``: the prompt ends inside the block.
     ``prefix_text`` comes before the answer's content, as an echo of the prompt.
     """
     content = ContentStage(StopStrings(tuple(stops), includes_stop=includes_stop), prefix_text)
-    may_call = tool_use is not None and tool_use.mode != "none" and bool(tool_use.callable_names)
-    if reasoning is None and not may_call:
-        return TextPipeline(tokenizer, content, continues_text=continues_text)
-    return SectionPipeline(
-        tokenizer,
-        content,
-        continues_text=continues_text,
-        reasoning=reasoning,
-        starts_in_reasoning=starts_in_reasoning,
-        tool_format=tool_format if may_call else None,
-        tool_use=tool_use if may_call else None,
-    )
+    if form.has_sections:
+        return SectionPipeline(tokenizer, content, form)
+    return TextPipeline(tokenizer, content, continues_text=form.continues_text)
 
 
 class TextPipeline:
@@ -80,7 +65,11 @@ class TextPipeline:
         read: tuple[TokenLogprob, ...] = ()
         if logprobs is not None:
             read = (read_logprobs(self._tokenizer, self._detokenizer, token_id, logprobs),)
-        return _piece(*self._content.feed(self._detokenizer.feed(token_id), read))
+        text = self._detokenizer.feed(token_id)
+        name = "" if text else self._tokenizer.special_token_name(token_id)
+        if name and self._content.minds(name):
+            return _piece(*self._content.feed(name, read, is_hidden=True))
+        return _piece(*self._content.feed(text, read))
 
     def flush(self) -> OutputPiece:
         """Returns what was held back at the end; ``is_stopped`` may turn true by it."""

@@ -17,7 +17,7 @@ _HARMONY_CONTENT_BEGINS = ("<|channel|>final<|message|>", "<|channel|>commentary
 
 @dataclass(frozen=True, slots=True)
 class ReasoningFormat:
-    """A block between two markers, each one token or several.
+    """A block between two markers, each one token or several, alone or merged with their neighbours.
 
     With ``content_begins`` an answer is a row of messages with headers: it starts in a header, each
     message's end leads to the next header, and a header's text belongs to nobody.
@@ -25,8 +25,6 @@ class ReasoningFormat:
 
     begin: str
     end: str
-    begin_token_ids: tuple[int, ...]
-    end_token_ids: tuple[int, ...]
     dropped_markers: tuple[str, ...] = ()  # around the content, and nobody's text
     content_begins: tuple[str, ...] = ()  # in a header
     content_ends: tuple[str, ...] = ()
@@ -51,14 +49,13 @@ def find_reasoning_format(tokenizer: Tokenizer) -> ReasoningFormat | None:
     """Returns the format that the tokenizer declares, or its template shows; None for models without."""
     declared = tokenizer.declared_formats
     if declared.think_begin and declared.think_end:
-        return _format(
-            tokenizer, declared.think_begin, declared.think_end, dropped_markers=declared.dropped_markers
+        return ReasoningFormat(
+            declared.think_begin, declared.think_end, dropped_markers=declared.dropped_markers
         )
     if "header" in declared.transitions:
         return _declared_headers(tokenizer)
     if tokenizer.chat_template_mentions(_HARMONY_BEGIN):
-        return _format(
-            tokenizer,
+        return ReasoningFormat(
             _HARMONY_BEGIN,
             _HARMONY_END,
             content_begins=_HARMONY_CONTENT_BEGINS,
@@ -66,7 +63,7 @@ def find_reasoning_format(tokenizer: Tokenizer) -> ReasoningFormat | None:
         )
     for begin, end in _SPELLED_MARKERS:
         if tokenizer.chat_template_mentions(begin) and tokenizer.chat_template_mentions(end):
-            return _format(tokenizer, begin, end)
+            return ReasoningFormat(begin, end)
     return None
 
 
@@ -76,17 +73,10 @@ def _declared_headers(tokenizer: Tokenizer) -> ReasoningFormat | None:
     ends = [marker for marker, _ in transitions.get("reasoning", ())]
     if not begins or not ends:
         return None
-    return _format(
-        tokenizer,
+    return ReasoningFormat(
         begins[0],
         ends[0],
         dropped_markers=tuple(m for m, part in transitions.get("normal", ()) if part == "normal"),
         content_begins=tuple(m for m, part in transitions["header"] if part == "normal"),
         content_ends=tuple(m for m, part in transitions.get("normal", ()) if part == "header"),
-    )
-
-
-def _format(tokenizer: Tokenizer, begin: str, end: str, **markers: tuple[str, ...]) -> ReasoningFormat:
-    return ReasoningFormat(
-        begin, end, tuple(tokenizer.encode(begin)), tuple(tokenizer.encode(end)), **markers
     )

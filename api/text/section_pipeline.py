@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from api.events import OutputPiece, TokenLogprob, ToolCallDelta
+from api.text.answer_form import AnswerForm
 from api.text.content import ContentStage
 from api.text.fragments import Fragment, FragmentQueue, TokenFragments
-from api.text.reasoning import ReasoningFormat
 from api.text.sections import (
     Section,
     SectionChange,
@@ -19,9 +19,8 @@ from api.text.sections import (
 )
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.collector import Collected, ToolCallCollector
-from api.text.tool_calls.formats import ToolCallFormat
 from api.text.trimming import EdgeTrimmer
-from api.types import SampledLogprobs, ToolUse
+from api.types import SampledLogprobs
 
 _MAX_HEADER_CHARS = 128  # longer ones are no headers: the model left its form
 
@@ -44,38 +43,40 @@ class _Parts:
 class SectionPipeline:
     """Splits an answer into sections and gives each its own stages; see ``output_pipeline.py``."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        content: ContentStage,
-        *,
-        continues_text: bool,
-        reasoning: ReasoningFormat | None,
-        starts_in_reasoning: bool,
-        tool_format: ToolCallFormat | None,
-        tool_use: ToolUse | None,
-    ) -> None:
-        has_tools = tool_format is not None and tool_use is not None
-        self._collector = ToolCallCollector(tool_format, tool_use) if tool_format and tool_use else None
-        self._tokens = TokenFragments(tokenizer, continues_text=continues_text)
+    def __init__(self, tokenizer: Tokenizer, content: ContentStage, form: AnswerForm) -> None:
+        tool_format = form.tool_format if form.may_call else None
+        self._collector: ToolCallCollector | None = None
+        if tool_format is not None and form.tool_use is not None:
+            self._collector = ToolCallCollector(tool_format, form.tool_use)
+        self._tokens = TokenFragments(tokenizer, continues_text=form.continues_text)
         self._splitter = SectionSplitter(
-            plan_sections(reasoning, tool_format),
+            plan_sections(form.reasoning, tool_format),
             first_section(
-                reasoning,
+                form.reasoning,
                 tool_format,
-                starts_in_reasoning=starts_in_reasoning,
-                continues_text=continues_text,
+                starts_in_reasoning=form.starts_in_reasoning,
+                continues_text=form.continues_text,
             ),
             self._accepts_marker,
         )
+        self._is_structured = form.is_structured
+        self.has_begun = False  # something is known to be text or a marker
         self._header = FragmentQueue()
         self._is_no_header = False
-        self._reasoning = EdgeTrimmer(trims_start=not continues_text, holds_end=True)
-        self._content_edges = EdgeTrimmer(
-            trims_start=reasoning is not None and not continues_text, holds_end=has_tools
-        )
+        self._reasoning = EdgeTrimmer(trims_start=not form.continues_text, holds_end=True)
+        is_trimmed = form.reasoning is not None and not form.continues_text and not form.is_structured
+        self._content_edges = EdgeTrimmer(trims_start=is_trimmed, holds_end=self._collector is not None)
         self._content = content
         self.num_reasoning_tokens = 0
+
+    @property
+    def is_in_reasoning(self) -> bool:
+        return self._splitter.section is Section.REASONING
+
+    @property
+    def open_text(self) -> str:
+        """The text at the end that may begin a marker, if the next token can go on with it."""
+        return "" if self._tokens.is_inside_character else self._splitter.open_text
 
     @property
     def is_stopped(self) -> bool:
@@ -91,6 +92,8 @@ class SectionPipeline:
         parts = _Parts()
         for fragment in self._tokens.feed(token_id, logprobs):
             self._handle_all(self._splitter.feed(fragment), parts)
+        if self._is_structured and not self.has_tool_calls:
+            self._content_edges.end_start()  # what a grammar asks for, blank lines too, begins with a token
         return parts.joined()
 
     def flush(self) -> OutputPiece:
@@ -110,11 +113,18 @@ class SectionPipeline:
         self._show_header(parts)
         self._show(self._content_edges.flush(), parts)
 
-    def _accepts_marker(self) -> bool:
+    def _accepts_marker(self, target: Section) -> bool:
+        if self._is_structured and self._splitter.section in (Section.CONTENT, Section.TOOL_CALL):
+            # What a grammar rules has calls at most; the names of other parts are text there.
+            if target is Section.REASONING and self.has_begun:
+                return False
+            if target is self._splitter.section is Section.CONTENT:
+                return False
         return self._collector is None or not self._collector.is_in_string
 
     def _handle_all(self, events: Iterable[SectionText | SectionChange], parts: _Parts) -> None:
         for event in events:
+            self.has_begun = True
             if self.is_stopped:
                 return
             if isinstance(event, SectionChange):
@@ -176,11 +186,16 @@ class SectionPipeline:
 
     def _trim_content(self, fragments: Iterable[Fragment], parts: _Parts) -> None:
         for fragment in fragments:
-            self._show(self._content_edges.feed(fragment.as_shown()), parts)
+            is_minded = fragment.is_special and self._content.minds(fragment.text)
+            shown = fragment if is_minded else fragment.as_shown()
+            self._show(self._content_edges.feed(shown), parts)
 
     def _show(self, fragments: Iterable[Fragment], parts: _Parts) -> None:
         for fragment in fragments:
-            self._show_content(*self._content.feed(fragment.text, fragment.logprobs), parts=parts)
+            shown = self._content.feed(
+                fragment.text, fragment.logprobs, is_hidden=fragment.is_special and bool(fragment.text)
+            )
+            self._show_content(*shown, parts=parts)
 
     def _show_content(self, text: str, logprobs: tuple[TokenLogprob, ...], *, parts: _Parts) -> None:
         parts.content.append(text)

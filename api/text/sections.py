@@ -42,11 +42,11 @@ class SectionChange:
 class SectionSplitter:
     """Holds back only what may begin a marker; a special token counts by its name.
 
-    ``accepts_marker`` is asked with everything before the marker handled: while it says no,
-    a marker is text.
+    ``accepts_marker`` is asked with everything before the marker handled, and told the section that
+    it would lead to: while it says no, a marker is text.
     """
 
-    def __init__(self, markers: Markers, section: Section, accepts_marker: Callable[[], bool]) -> None:
+    def __init__(self, markers: Markers, section: Section, accepts_marker: Callable[[Section], bool]) -> None:
         self._markers = markers
         self._section = section
         self._accepts_marker = accepts_marker
@@ -57,6 +57,11 @@ class SectionSplitter:
     def section(self) -> Section:
         """The section that is open."""
         return self._section
+
+    @property
+    def open_text(self) -> str:
+        """The text at the end that may begin a marker."""
+        return self._held.text
 
     def feed(self, fragment: Fragment) -> Iterator[SectionText | SectionChange]:
         """Yields what is certain; to be exhausted or given up, as it works on the way."""
@@ -77,10 +82,11 @@ class SectionSplitter:
             start, marker = found
             if before := self._held.take(start):
                 yield SectionText(self._section, before)
-            if not self._accepts_marker():
+            target = self._markers[self._section][marker]
+            if not self._accepts_marker(target):
                 yield SectionText(self._section, self._held.take(1))
                 continue
-            old, self._section = self._section, self._markers[self._section][marker]
+            old, self._section = self._section, target
             yield SectionChange(old, self._section, self._held.take(len(marker)))
 
     def _next_marker(self, is_last: bool) -> tuple[int, str] | None:

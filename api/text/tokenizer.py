@@ -40,7 +40,7 @@ class TokenizerBackend(Protocol):
 
     def decode(self, token_ids: list[int], **options: Any) -> str: ...
 
-    def convert_ids_to_tokens(self, ids: int) -> str | None: ...
+    def convert_ids_to_tokens(self, ids: int | list[int]) -> Any: ...
 
     def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> str: ...
 
@@ -75,8 +75,8 @@ class DeclaredFormats:
 class Tokenizer:
     """Text to ids and back.
 
-    Two threads may share it, one encoding and rendering, one decoding: after construction nothing
-    in it changes but the memo of ``pieces``, which only the decoding side touches.
+    Threads may share it, one encoding and rendering, others decoding: after construction nothing in it
+    changes but the memo of ``pieces``, in which all of them write the same.
     """
 
     def __init__(
@@ -119,11 +119,26 @@ class Tokenizer:
 
     def token_string(self, token_id: int) -> str:
         """Returns the token's name in the vocabulary, empty for unused ids."""
-        return self._backend.convert_ids_to_tokens(token_id) or ""
+        return str(self._backend.convert_ids_to_tokens(token_id) or "")
+
+    def token_strings(self) -> list[str]:
+        """Returns the names of all tokens, by their ids."""
+        names = self._backend.convert_ids_to_tokens(list(range(self.vocab_size)))
+        return [name or "" for name in names]
 
     def special_token_name(self, token_id: int) -> str:
         """Returns the name of a token that adds no text, such as ``<|im_end|>``; empty for all others."""
         return "" if self.pieces.following(None, token_id) else self.token_string(token_id)
+
+    def token_text(self, token_id: int, *, is_first: bool = False) -> str:
+        """Returns what the token adds to a text behind others or as the first; a special token's name.
+
+        U+FFFD stands for the bytes of a character that is not whole.
+        """
+        piece = self.pieces.following(None, token_id)
+        if not piece:
+            return self.token_string(token_id)
+        return (self.pieces.first(token_id) if is_first else piece).decode("utf-8", "replace")
 
     def definition(self) -> str | None:
         """Returns the content of tokenizer.json as it was loaded; None for tokenizers of another make."""

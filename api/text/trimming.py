@@ -5,6 +5,12 @@ from __future__ import annotations
 from api.text.fragments import Fragment, FragmentQueue
 
 
+def num_blank_line_chars(text: str) -> int:
+    """The length of the blank lines that a text begins with."""
+    num_blank = len(text) - len(text.lstrip())
+    return text.rfind("\n", 0, num_blank) + 1
+
+
 class EdgeTrimmer:
     """Passes text on but for the newlines at its beginning and the whitespace before a marker.
 
@@ -22,6 +28,12 @@ class EdgeTrimmer:
         self._held.take_all()
         self._is_at_start = True
 
+    def end_start(self) -> None:
+        """Counts what follows as text, whatever it is; what came so far loses its blank lines."""
+        if self._is_at_start:
+            self._held.take(num_blank_line_chars(self._held.text))
+            self._is_at_start = False
+
     def feed(self, fragment: Fragment) -> list[Fragment]:
         self._held.append(fragment)
         if self._is_at_start and not self._drop_newlines():
@@ -37,9 +49,8 @@ class EdgeTrimmer:
     def _drop_newlines(self) -> bool:
         """Drops all up to the first line that has text; False while none has."""
         text = self._held.text
-        num_blank = len(text) - len(text.lstrip())
-        if num_blank == len(text):
+        if not text.strip():
             return False
-        self._held.take(text.rfind("\n", 0, num_blank) + 1)
+        self._held.take(num_blank_line_chars(text))
         self._is_at_start = False
         return True

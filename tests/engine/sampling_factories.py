@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from api.engine.sampling_state import Row, SamplingState, needs_state
 from api.types import SamplingParams, Slot, Span
+from tests.fakes.piece_tokenizer import PieceTokenizer
 
 # Ids of the character tokenizer: printable ASCII, then tokens that are no text.
 NUM_CHARACTERS = 95
@@ -25,6 +26,12 @@ def token_ids(text: str) -> tuple[int, ...]:
 
 def text_of(ids: Sequence[int]) -> str:
     return "".join(chr(i + 32) if i < NUM_CHARACTERS else f"<{i}>" for i in ids)
+
+
+# The same tokens as texts: the markers' names are such that a block begins and ends with them.
+CHARACTERS = PieceTokenizer(
+    [chr(i + 32) for i in range(NUM_CHARACTERS)], ["<think>", "</thi", "nk>", "<eos>"]
+)
 
 
 class CharacterTokenizer:

@@ -7,6 +7,7 @@ from api.engine.grammar import Constraint, MaskBuilder
 from api.errors import ServerSideError
 from api.types import SamplingParams, Thinking
 from tests.engine.sampling_factories import (
+    CHARACTERS,
     END_THINK,
     EOS,
     SECOND_END,
@@ -16,9 +17,10 @@ from tests.engine.sampling_factories import (
     text_of,
     token_ids,
 )
+from tests.fakes.thinking import create_thinking
 
-OPEN = Thinking((THINK,), (END_THINK, SECOND_END), is_open=True)
-CLOSED = Thinking((THINK,), (END_THINK, SECOND_END), is_open=False)
+OPEN = create_thinking(CHARACTERS, with_grammar=True)
+CLOSED = create_thinking(CHARACTERS, with_grammar=True, is_open=False)
 
 
 def constraint(regex: str | None = None, thinking: Thinking | None = None, said: str = "") -> Constraint:
@@ -113,21 +115,33 @@ def test_the_first_token_may_open_the_block() -> None:
     assert allowed(direct) == ["b"]
 
 
-def test_a_first_token_that_is_the_grammars_own_does_not_open_a_longer_marker() -> None:
-    thinking = Thinking(token_ids("<t>"), token_ids("</t>"), is_open=False)
-    row = constraint("<b", thinking, said="<")
-    assert row.error is None and allowed(row) == ["b"]
-    other = constraint("ab", thinking, said="<")
-    assert other.forced_token == token_ids("t")[0]
-    assert allowed(other) == ["t"]
+def spelled_thinking(**options: bool) -> Thinking:
+    """Its markers have no token of their own."""
+    return create_thinking(CHARACTERS, begin="<t>", end="</t>", with_grammar=True, **options)
+
+
+def test_a_start_marker_that_begins_as_the_grammar_does_is_open_until_they_part() -> None:
+    row = constraint("<(b|t)c", spelled_thinking(is_open=False), said="<")
+    assert row.error is None and allowed(row) == ["bt"]
+    grammars, thought = (
+        constraint("<(b|t)c", spelled_thinking(is_open=False), said=said) for said in ("<tc", "<t>c</t>")
+    )
+    assert grammars.error is None and allowed(grammars) == [f"<{EOS}>"]
+    assert thought.error is None and allowed(thought) == ["<"]
+
+
+def test_a_start_marker_that_the_grammar_rules_out_is_completed() -> None:
+    row = constraint("ab", spelled_thinking(is_open=False), said="<")
+    assert row.bans_ends and allowed(row) == ["t"]
     for token_id in token_ids("t>think</t>"):
-        other.consume(token_id)
-    assert allowed(other) == ["a"]
+        row.consume(token_id)
+    assert row.error is None and allowed(row) == ["a"]
 
 
 def test_a_budget_forces_the_end_with_and_without_a_grammar() -> None:
-    budget = Thinking((THINK,), (END_THINK, SECOND_END), is_open=True, max_tokens=2)
-    rows = [constraint("ab", budget, said="xy"), constraint(None, budget, said="xy"), constraint("ab")]
+    with_grammar = create_thinking(CHARACTERS, max_tokens=2, with_grammar=True)
+    budget = create_thinking(CHARACTERS, max_tokens=2)
+    rows = [constraint("ab", with_grammar, said="xy"), constraint(None, budget, said="xy"), constraint("ab")]
     assert allowed(*rows, banned=(END_THINK,)) == [f"<{END_THINK}>"] * 2 + ["a"]
     for row in rows[:2]:
         row.consume(END_THINK)

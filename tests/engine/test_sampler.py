@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from api.engine.sampler import Sampler
 from api.engine.sampling_state import Row
 from api.errors import ServerSideError
-from api.types import SampledToken, SamplingParams, Thinking
+from api.types import SampledToken, SamplingParams
 from tests.engine.drawing import BOTH, sample, span
 from tests.engine.sampling_factories import (
+    CHARACTERS,
     END_THINK,
     EOS,
-    THINK,
     RegexGrammar,
     changed_logits,
     create_row,
@@ -25,6 +25,7 @@ from tests.engine.sampling_factories import (
     token_ids,
 )
 from tests.engine.tiny_models import platform
+from tests.fakes.thinking import create_thinking
 
 
 @BOTH
@@ -87,7 +88,7 @@ samplings = st.builds(
     min_tokens=st.sampled_from([0, 4]),
     end_token_ids=st.just((0, EOS)),
     grammar=st.sampled_from([None, None, RegexGrammar("[a-p]+"), RegexGrammar("[ -~]*")]),
-    thinking=st.sampled_from([None, None, Thinking((THINK,), (END_THINK,), True, 2)]),
+    thinking=st.sampled_from([None, None, create_thinking(CHARACTERS, max_tokens=2)]),
 )
 histories = st.tuples(st.lists(st.integers(0, 94), max_size=6), st.sampled_from(["", "ab", "abc", "aaaaa"]))
 

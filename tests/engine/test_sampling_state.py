@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from api.engine.sampling_state import SamplingStates, is_plain, needs_state
-from api.types import SamplingParams, Slot, Span, Thinking
-from tests.engine.sampling_factories import RegexGrammar, token_ids
+from api.types import SamplingParams, Slot, Span
+from tests.engine.sampling_factories import CHARACTERS, END_THINK, SECOND_END, RegexGrammar, token_ids
+from tests.fakes.thinking import create_thinking
 
 PENALISED = SamplingParams(repetition_penalty=1.5, frequency_penalty=1.0)
 GRAMMAR = SamplingParams(grammar=RegexGrammar("abc"))
@@ -105,18 +106,18 @@ def test_the_matcher_follows_the_answer_alone() -> None:
 def test_ends_are_banned_before_min_tokens_and_inside_a_thinking_block_under_a_grammar() -> None:
     states = SamplingStates()
     early = SamplingParams(min_tokens=2, end_token_ids=(3, 4))
-    thinking = replace(GRAMMAR, thinking=Thinking((5,), (6,), is_open=True), end_token_ids=(3,))
+    thinking = replace(GRAMMAR, thinking=create_thinking(CHARACTERS, with_grammar=True), end_token_ids=(3,))
     spans = [
         span(0, 1, index=1, sampling=early, id=1),
         span(0, 1, index=2, sampling=early, id=2),
         span(0, 1, sampling=thinking, id=3),
-        span(0, 1, 6, index=1, sampling=thinking, id=4),
+        span(0, 1, END_THINK, SECOND_END, index=2, sampling=thinking, id=4),
     ]
     states.extend(spans)
     assert [row.banned_token_ids for row in states.rows(spans)] == [(3, 4), (), (3,), ()]
 
 
-THINKING = Thinking((1,), (2,), is_open=False)
+THINKING = create_thinking(CHARACTERS, is_open=False)
 
 
 @pytest.mark.parametrize(

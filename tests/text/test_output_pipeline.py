@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.events import OutputPiece, OutputPipeline
+from api.text.answer_form import AnswerForm
 from api.text.output_pipeline import TextPipeline, build_pipeline
 from api.text.reasoning import find_reasoning_format
 from api.text.tokenizer import Tokenizer
@@ -62,7 +63,7 @@ def test_broken_character_at_the_end_can_be_a_stop(load_kind: LoadKind) -> None:
 @pytest.mark.parametrize(("continues_text", "text"), [(False, "hello"), (True, " hello")])
 def test_continued_text_keeps_its_space(load_kind: LoadKind, continues_text: bool, text: str) -> None:
     tokenizer = load_kind("sentencepiece")
-    pipeline = build_pipeline(tokenizer, continues_text=continues_text)
+    pipeline = build_pipeline(tokenizer, AnswerForm(continues_text=continues_text))
     assert "".join(run(pipeline, tokenizer.encode("hello"))) == text
 
 
@@ -78,7 +79,9 @@ def test_equals_the_whole_cut_at_the_stop(load_kind: LoadKind, text: str, stop: 
 
 def test_an_echo_comes_first_and_is_not_searched_for_stops(load_kind: LoadKind) -> None:
     tokenizer = load_kind("byte_level")
-    pipeline = build_pipeline(tokenizer, stops=("END",), prefix_text="The END? ", continues_text=True)
+    pipeline = build_pipeline(
+        tokenizer, AnswerForm(continues_text=True), stops=("END",), prefix_text="The END? "
+    )
     assert "".join(run(pipeline, tokenizer.encode("No. END"))) == "The END? No. "
 
 
@@ -88,11 +91,11 @@ def test_an_echo_of_an_empty_answer(load_kind: LoadKind) -> None:
 
 def test_plain_answers_have_no_needless_stage(load_kind: LoadKind) -> None:
     tokenizer = load_kind("byte_level")
-    plain = build_pipeline(tokenizer, tool_format=STANDARD_FORMAT, tool_use=tool_use(mode="none"))
+    plain = build_pipeline(tokenizer, AnswerForm(tool_format=STANDARD_FORMAT, tool_use=tool_use(mode="none")))
     assert isinstance(plain, TextPipeline)
     assert (plain.has_tool_calls, plain.num_reasoning_tokens) == (False, 0)
     assert not isinstance(
-        build_pipeline(tokenizer, tool_format=STANDARD_FORMAT, tool_use=tool_use()), TextPipeline
+        build_pipeline(tokenizer, AnswerForm(tool_format=STANDARD_FORMAT, tool_use=tool_use())), TextPipeline
     )
 
 
@@ -150,7 +153,7 @@ def test_special_tokens_are_no_text_but_have_logprobs(
 ) -> None:
     tokenizer = load_with(tokens=("<think>", "</think>"))
     reasoning = find_reasoning_format(tokenizer) if has_reasoning else None
-    pipeline = build_pipeline(tokenizer, reasoning=reasoning)
+    pipeline = build_pipeline(tokenizer, AnswerForm(reasoning=reasoning))
     token_ids = tokenizer.encode("a<|user|>")
     answer = joined(stream(pipeline, token_ids, has_logprobs=True))
     assert answer.content == "a"
@@ -167,3 +170,53 @@ def test_the_likeliest_tokens_come_along(load_kind: LoadKind) -> None:
         ("a", b"a", -0.5),
         ("b", b"b", -1.0),
     ]
+
+
+FORMS = {"text": False, "sections": True}
+
+
+@pytest.mark.parametrize("has_reasoning", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(
+    ("stop", "text", "content", "num_logprobs"),
+    [
+        ("<|user|>", "Hi<|user|>you", "Hi", 2),
+        ("\n<|user|>you", "Hi\n<|user|>you", "Hi", 2),
+        ("i<|user|>", "Hi<|user|>you", "H", 1),
+        ("<|user|>me", "Hi<|user|>you", "Hiyou", None),
+        ("<|user|>me", "Hi\n<|user|>", "Hi\n", None),
+        ("user", "Hi<|user|>you", "Hiyou", None),
+        ("<|user|>", "<|user|>", "", 0),
+    ],
+)
+def test_a_special_token_may_be_a_stop(
+    load_with: Callable[..., Tokenizer],
+    has_reasoning: bool,
+    stop: str,
+    text: str,
+    content: str,
+    num_logprobs: int | None,
+) -> None:
+    tokenizer = load_with(tokens=("<think>", "</think>"))
+    reasoning = find_reasoning_format(tokenizer) if has_reasoning else None
+    token_ids = [i for char in text.partition("<")[0] for i in tokenizer.encode(char)]
+    token_ids += tokenizer.encode(text[text.index("<") :])
+    pipeline = build_pipeline(tokenizer, AnswerForm(reasoning=reasoning), stops=(stop,))
+    answer = joined(stream(pipeline, token_ids, has_logprobs=True))
+    assert (answer.content, pipeline.is_stopped) == (content, num_logprobs is not None)
+    assert len(answer.logprobs) == (len(token_ids) if num_logprobs is None else num_logprobs)
+
+
+def test_a_stop_that_stays_shows_the_special_token(load_with: Callable[..., Tokenizer]) -> None:
+    tokenizer = load_with(tokens=())
+    pipeline = build_pipeline(tokenizer, stops=("<|user|>",), includes_stop=True)
+    answer = joined(stream(pipeline, tokenizer.encode("a<|system|>b<|user|>c"), has_logprobs=True))
+    assert answer.content == "ab<|user|>"
+    assert [logprob.text for logprob in answer.logprobs] == ["a", "<|system|>", "b", "<|user|>"]
+
+
+def test_a_special_token_that_stops_comes_through_before_calls(load_with: Callable[..., Tokenizer]) -> None:
+    tokenizer = load_with(tokens=())
+    form = AnswerForm(tool_format=STANDARD_FORMAT, tool_use=tool_use())
+    pipeline = build_pipeline(tokenizer, form, stops=("\n<|user|>",))
+    pieces = [pipeline.feed(token_id) for token_id in tokenizer.encode("a \n<|user|>")]
+    assert pipeline.is_stopped and joined(pieces).content == "a "

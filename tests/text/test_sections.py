@@ -21,7 +21,7 @@ def _written(event: SectionText | SectionChange) -> tuple[str, str]:
 
 
 def test_text_and_changes_in_order() -> None:
-    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda: True)
+    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda target: True)
     assert run(splitter, "one<a", ">two</a>three") == [
         [("CONTENT", "one")],
         [("-> REASONING", "<a>"), ("REASONING", "two"), ("-> CONTENT", "</a>"), ("CONTENT", "three")],
@@ -31,7 +31,7 @@ def test_text_and_changes_in_order() -> None:
 
 
 def test_holds_back_only_what_may_begin_a_marker() -> None:
-    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda: True)
+    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda target: True)
     assert run(splitter, "a <", "<", "b", "<") == [
         [("CONTENT", "a ")],
         [("CONTENT", "<")],
@@ -42,9 +42,9 @@ def test_holds_back_only_what_may_begin_a_marker() -> None:
 
 
 def test_the_marker_that_began_first_wins() -> None:
-    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda: True)
+    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda target: True)
     assert run(splitter, "x<a>", "y") == [[], [("-> HEADER", "x<a>y")], []]
-    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda: True)
+    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda target: True)
     assert run(splitter, "x<a>", "z") == [
         [],
         [("CONTENT", "x"), ("-> REASONING", "<a>"), ("REASONING", "z")],
@@ -53,20 +53,20 @@ def test_the_marker_that_began_first_wins() -> None:
 
 
 def test_a_marker_that_is_not_accepted_is_text() -> None:
-    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda: False)
+    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda target: False)
     assert run(splitter, "a<a>b") == [[("CONTENT", "a"), ("CONTENT", "<"), ("CONTENT", "a>b")], []]
 
 
 def test_the_marker_is_asked_for_after_the_text_before_it() -> None:
     seen: list[str] = []
-    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda: "'" not in "".join(seen))
+    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda target: "'" not in "".join(seen))
     for event in splitter.feed(Fragment("'<a>")):
         seen.append(_written(event)[1])
     assert splitter.section is Section.CONTENT
 
 
 def test_the_tokens_stay_with_their_text() -> None:
-    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda: True)
+    splitter = SectionSplitter(MARKERS, Section.CONTENT, lambda target: True)
     (held,) = splitter.feed(Fragment("a<", 1))
     before, change = [*splitter.feed(Fragment("a>b", 2))]
     assert held.fragments == [Fragment("a", 1)]

@@ -13,7 +13,10 @@ _SHARED = (
     honoured("n", "the prompt is read and counted once"),
     honoured("presence_penalty"),
     honoured("seed", "the same seed gives the same tokens, whatever else is in the batch"),
-    honoured("stop", "up to 4 strings; in the content, not within a call or the reasoning"),
+    honoured(
+        "stop",
+        "up to 4 strings, also names of special tokens; in the content, not within a call or the reasoning",
+    ),
     honoured("stream"),
     honoured("stream_options", "tolerated without `stream`"),
     honoured("temperature", "without it what the model's `generation_config.json` says, else 1"),

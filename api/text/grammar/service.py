@@ -104,6 +104,12 @@ class GrammarService:
         if outcome is not None:
             deliver(outcome)
 
+    def spell(self, text: bytes) -> list[int]:
+        """Returns tokens that write exactly these bytes, as a grammar reads them. Raises ApiError."""
+        if isinstance(self._vocabulary, ApiError):
+            raise self._vocabulary
+        return self._vocabulary.tokenize_bytes(text)
+
     def close(self) -> None:
         """Ends all hands; what waits is not answered."""
         with self._changed:

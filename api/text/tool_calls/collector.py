@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 
 from api.events import ToolCallDelta
 from api.text.fragments import Fragment, FragmentQueue
-from api.text.tool_calls.formats import FILLER, ToolCallFormat, may_become_bare_call
+from api.text.tool_calls.formats import FILLER, ToolCallFormat, match_header, may_become_bare_call
 from api.text.tool_calls.json_object import JsonObjectScanner
 from api.text.tool_calls.parsing import parse_calls
 from api.types import ToolUse
 
 _MAX_HEADER_CHARS = 512
+_JSON_BEGIN = re.compile(FILLER.pattern + r"((?:\[\s*)?\{)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,12 @@ class ToolCallCollector:
     def __init__(self, tool_format: ToolCallFormat, tool_use: ToolUse) -> None:
         self._format = tool_format
         self._tool_use = tool_use
+        self._headers = tool_format.headers_of(tool_use.callable_names)
         self._marker: list[Fragment] = []
         self._body = FragmentQueue()  # what is not yet reported
         self._arguments: JsonObjectScanner | None = None  # of the call that streams
         self._rest: JsonObjectScanner | None = None  # of the object around those arguments
+        self._outline: JsonObjectScanner | None = None  # of JSON that cannot be streamed yet
         self._is_text = False  # what follows is known to be no call
         self._num_complete = 0
         self.num_calls = 0
@@ -54,20 +58,24 @@ class ToolCallCollector:
     @property
     def is_in_string(self) -> bool:
         """True where a marker is a part of an argument."""
-        open_object = self._arguments or self._rest
+        open_object = self._arguments or self._rest or self._outline
         return open_object is not None and open_object.is_in_string
 
     def begin(self, marker: list[Fragment]) -> None:
         self._marker = marker
+        self._outline = None
         self._is_text = False
 
     def feed(self, fragments: list[Fragment]) -> Collected:
         """Returns what is certain of the calls."""
         for fragment in fragments:
             self._body.append(fragment)
+            if self._outline is not None:
+                self._outline.feed(fragment.text)
         collected = Collected()
         while self._body.text and not self.is_finished and self._advance(collected):
             pass
+        self._begin_outline()
         if self._format.is_bare and self._is_no_call():
             collected.content.extend(self._give_up([]))
         return collected
@@ -75,8 +83,9 @@ class ToolCallCollector:
     def end(self, marker: list[Fragment], *, is_cut: bool) -> Collected:
         """Returns the rest, at the marker or, ``is_cut``, at the answer's end."""
         if self._streamed_all():
+            cut = self._arguments.flush() if self._arguments else ""
             self._reset()
-            return Collected()
+            return Collected([ToolCallDelta(self.num_calls - 1, cut)] if cut else [])
         may_parse = self._format.parses_unclosed or not is_cut
         calls = parse_calls(self._body.text, self._format, self._tool_use) if may_parse else []
         if not calls:
@@ -102,17 +111,26 @@ class ToolCallCollector:
             return self._skip(self._rest)
         return self._begin_call(collected)
 
+    def _begin_outline(self) -> None:
+        """JSON that has its arguments in front, or as a string, may have markers in its strings too."""
+        is_streaming = self._arguments is not None or self._rest is not None
+        if is_streaming or self._outline is not None or len(self._body.text) > _MAX_HEADER_CHARS:
+            return
+        if begin := _JSON_BEGIN.match(self._body.text):
+            self._outline = JsonObjectScanner()
+            self._outline.feed(self._body.text[begin.start(1) :])
+
     def _skip(self, rest: JsonObjectScanner) -> bool:
-        self._body.take(rest.feed(self._body.text))
+        self._body.take(rest.feed(self._body.text)[0])
         if rest.is_done:
             self._rest = None
         return True
 
     def _stream(self, arguments: JsonObjectScanner, collected: Collected) -> bool:
-        num_chars = arguments.feed(self._body.text)
-        piece = self._body.text[:num_chars]
+        num_chars, piece = arguments.feed(self._body.text)
         self._body.take(num_chars)
-        collected.deltas.append(ToolCallDelta(self.num_calls - 1, piece))
+        if piece:
+            collected.deltas.append(ToolCallDelta(self.num_calls - 1, piece))
         if arguments.is_done:
             self._arguments = None
             self._num_complete += 1
@@ -121,12 +139,13 @@ class ToolCallCollector:
     def _begin_call(self, collected: Collected) -> bool:
         if self._is_text or len(self._body.text) > _MAX_HEADER_CHARS:
             return False
-        header = self._format.match_header(self._body.text)
+        header = match_header(self._headers, self._body.text)
         name = _read_name(header[1]) if header else None
         if header is None or name not in self._tool_use.callable_names:
             return False
         self._body.take(header.end())
         self._marker = []
+        self._outline = None
         self._arguments = JsonObjectScanner()
         self._rest = JsonObjectScanner(depth=1) if header[1].startswith('"') else None
         collected.deltas.append(ToolCallDelta(self.num_calls, call_id=new_call_id(), name=name))
@@ -160,7 +179,7 @@ class ToolCallCollector:
     def _reset(self) -> None:
         self._marker = []
         self._body.take_all()
-        self._arguments = self._rest = None
+        self._arguments = self._rest = self._outline = None
 
 
 def _read_name(text: str) -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.text.tool_calls.formats import Parser, ToolCallFormat, parse_json_call
+from api.text.tool_calls.json_object import valid_json
+from api.text.tool_calls.stand_ins import StandIns
 from api.types import ToolUse
 
 # Parsers are written for what a model should write. What they raise for what it did write:
@@ -25,10 +27,28 @@ _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 def parse_calls(text: str, tool_format: ToolCallFormat, tool_use: ToolUse) -> list[tuple[str, str]]:
     """Returns the name and the arguments' JSON of each call; nothing if any of it is no valid call."""
     tools = with_parameters(tool_use.tools)
-    for parse in dict.fromkeys((tool_format.parse, parse_json_call)):
+    for parse in dict.fromkeys((_with_stand_ins(tool_format, tool_use), parse_json_call)):
         if calls := _parse(parse, text, tools, tool_use.callable_names):
             return calls
     return []
+
+
+def _with_stand_ins(tool_format: ToolCallFormat, tool_use: ToolUse) -> Parser:
+    """Returns the format's parser, which is shown names that it can read."""
+    place = tool_format.name_place
+    if place is None:
+        return tool_format.parse
+
+    def parse(text: str, tools: list[dict[str, Any]] | None) -> Any:
+        stand_ins = StandIns(text, tool_use.callable_names, place)
+        parsed = tool_format.parse(stand_ins.text, tools)
+        calls = parsed if isinstance(parsed, list) else [parsed]
+        return [
+            {"name": stand_ins.name_of(call["name"]), "arguments": stand_ins.restore(call["arguments"])}
+            for call in calls
+        ]
+
+    return parse
 
 
 def with_parameters(tools: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -60,7 +80,7 @@ def _read(call: Any, callable_names: tuple[str, ...]) -> tuple[str, str]:
 
 def _arguments_json(arguments: Any) -> str:
     if isinstance(arguments, str):  # some models write the object as a string
-        text = arguments.strip() or "{}"
+        text = valid_json(arguments.strip() or "{}")
         arguments = json.loads(text)
     else:
         arguments = {} if arguments is None else arguments

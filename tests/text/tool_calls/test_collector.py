@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.events import OutputPipeline
+from api.text.answer_form import AnswerForm
 from api.text.output_pipeline import build_pipeline
 from api.text.reasoning import find_reasoning_format
 from api.text.tokenizer import Tokenizer
@@ -42,10 +44,10 @@ def pipeline_of(
 ) -> OutputPipeline:
     return build_pipeline(
         tokenizer,
+        AnswerForm(
+            reasoning=find_reasoning_format(tokenizer), tool_format=tool_format, tool_use=tool_use(**fields)
+        ),
         stops=stops,
-        reasoning=find_reasoning_format(tokenizer),
-        tool_format=tool_format,
-        tool_use=tool_use(**fields),
     )
 
 
@@ -121,7 +123,8 @@ def test_arguments_stream_after_id_and_name(caller: Tokenizer) -> None:
     token_ids = [i for char in WEATHER for i in caller.encode(char)]
     deltas = [delta for token_id in token_ids for delta in pipeline.feed(token_id).tool_calls]
     assert (deltas[0].name, deltas[0].arguments) == ("get_weather", "")
-    assert [delta.arguments for delta in deltas[1:]] == list(WEATHER_CALL[1])
+    before, comma, behind = WEATHER_CALL[1].partition(",  ")
+    assert [delta.arguments for delta in deltas[1:]] == [*before, comma + behind[0], *behind[1:]]
     assert {delta.name for delta in deltas[1:]} == {delta.call_id for delta in deltas[1:]} == {None}
 
 
@@ -129,6 +132,50 @@ def test_markers_inside_of_arguments_are_text(caller: Tokenizer) -> None:
     arguments = '{"city": "</tool_call><tool_call>"}'
     text = f'<tool_call>{{"name": "get_weather", "arguments": {arguments}}}</tool_call>!'
     assert answer_of(caller, text) == Answer("!", calls=[("get_weather", arguments)])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"arguments": {"city": "</tool_call>!"}, "name": "get_weather"}',
+        '{"name": "get_weather", "arguments": "{\\"city\\": \\"</tool_call>!\\"}"}',
+        '[{"name": "get_weather", "arguments": {"city": "</tool_call>!"}}]',
+    ],
+)
+def test_markers_inside_of_strings_are_text_also_where_the_call_comes_whole(
+    caller: Tokenizer, body: str
+) -> None:
+    answer = answer_of(caller, f"<tool_call>{body}</tool_call>.")
+    ((name, arguments),) = answer.calls
+    assert (name, json.loads(arguments), answer.content) == ("get_weather", {"city": "</tool_call>!"}, ".")
+
+
+DAMAGED = [
+    '{"name": "get_weather", "arguments": {"city": "a\nb", "days": 2,}}',
+    '{"arguments": {"city": "a\nb", "days": 2,}, "name": "get_weather",}',
+    "{'name': 'get_weather', 'arguments': {'city': 'a\\nb', 'days': 2}}",
+    '{"name": "get_weather", "arguments": "{\'city\': \'a\\\\nb\', \'days\': 2,}"}',
+]
+
+
+@pytest.mark.parametrize("body", DAMAGED)
+def test_arguments_are_json_also_where_the_call_has_small_damage(caller: Tokenizer, body: str) -> None:
+    pipeline = pipeline_of(caller)
+    token_ids = [i for char in f"<tool_call>{body}</tool_call>." for i in caller.encode(char)]
+    answer = joined(stream(pipeline, token_ids))
+    ((name, arguments),) = answer.calls
+    assert (name, json.loads(arguments)) == ("get_weather", {"city": "a\nb", "days": 2})
+    assert answer.content == "." and pipeline.has_tool_calls
+
+
+def test_damage_that_cannot_be_mended_comes_as_it_is(caller: Tokenizer) -> None:
+    text = '<tool_call>{"name": "get_weather", "arguments": {"city": Paris}}</tool_call>.'
+    assert answer_of(caller, text) == Answer(".", calls=[("get_weather", '{"city": Paris}')])
+
+
+def test_a_call_that_is_cut_stays_cut(caller: Tokenizer) -> None:
+    text = '<tool_call>{"name": "get_weather", "arguments": {"days": 2, '
+    assert answer_of(caller, text).calls == [("get_weather", '{"days": 2, ')]
 
 
 def test_one_call_only(caller: Tokenizer) -> None:
@@ -309,3 +356,9 @@ def test_calls_in_headers(load_with: LoadWith, call: str) -> None:
 def test_the_declared_format_of_a_chat_template(load_with: LoadWith) -> None:
     tokenizer = load_with(CHATML_WITH_TOOLS, tokens=("<tool_call>", "</tool_call>"))
     assert answer_of(tokenizer, WEATHER, find_tool_call_format(tokenizer)).calls == [WEATHER_CALL]
+
+
+def test_quotes_of_a_format_that_is_no_json_hold_no_marker_back(load_with: LoadWith) -> None:
+    text = "<|tool_call_start|>[get_weather(city='say \"hi')]<|tool_call_end|>."
+    answer = answer_of(load_with(tokens=()), text, declared("pythonic"))
+    assert answer == Answer(".", calls=[("get_weather", '{"city": "say \\"hi"}')])

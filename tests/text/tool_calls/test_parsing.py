@@ -29,6 +29,8 @@ def mlx_parser(name: str) -> ToolCallFormat:
         ('{"name": "now", "arguments": "{\\"a\\":  1}"}', [("now", '{"a":  1}')]),
         ('{"name": "now", "arguments": ""}', [("now", "{}")]),
         ('{"name": "now"}', [("now", "{}")]),
+        ('{"name": "now", "arguments": {"a": "b\nc",},}', [("now", '{"a": "b\\nc"}')]),
+        ('{"name": "now", "arguments": "{\'a\': True,}"}', [("now", '{"a": true}')]),
         ('[{"name": "now"}, {"name": "now"}]', [("now", "{}"), ("now", "{}")]),
         ('{"name": "rm", "arguments": {}}', []),
         ('[{"name": "now"}, {"name": "rm"}]', []),
