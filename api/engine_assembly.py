@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import structlog
+
 from api.config import EngineConfig, ServerConfig
 from api.engine.block_cache import BlockCache
 from api.engine.block_sizes import BlockSizes
@@ -33,7 +35,9 @@ from api.errors import StartupError
 from api.generator import BatchGenerator
 from api.prompt_reader import PromptReader
 from api.stats import DeviceBytes
-from api.text.tokenizer import load_tokenizer
+from api.text.tokenizer import Tokenizer, load_tokenizer
+
+log = structlog.get_logger(__name__)
 
 Report = Callable[[str], None]
 
@@ -77,7 +81,9 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         loaded.folder,
         eos_token_ids=loaded.eos_token_ids,
         trust_remote_code=config.engine.trust_remote_code,
+        allow_special_tokens=config.allow_special_tokens,
     )
+    _report_template(tokenizer, report)
     budget = _step_budget(config.engine, platform)
     chosen = choose_forward(
         loaded.model,
@@ -119,6 +125,14 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         describe=_describe(loaded, chosen, platform),
         read_device=DeviceMemory().read,
     )
+
+
+def _report_template(tokenizer: Tokenizer, report: Report) -> None:
+    support = tokenizer.template_support
+    if tokenizer.has_chat_template and support.folded:
+        log.warning(support.describe())
+    elif tokenizer.has_chat_template:
+        report(support.describe())
 
 
 def _step_budget(config: EngineConfig, platform: Platform) -> StepBudget:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from api.errors import StartupError
-from api.text.template_support import TemplateSupport, probe_template
+from api.text.control_tokens import ControlTokens, find_control_tokens
+from api.text.template_probe import probe_template
+from api.text.template_support import TemplateSupport
 from api.text.token_pieces import TokenPieces
 
 _MAX_REASON_CHARS = 300
+_LINE_BREAK = "\n"
 
 
 class TokenizerBackend(Protocol):
@@ -28,6 +31,7 @@ class TokenizerBackend(Protocol):
     tool_call_start: str | None
     tool_call_end: str | None
     tool_parser: Callable[..., Any] | None
+    added_tokens_decoder: Mapping[int, Any]  # id -> AddedToken
 
     def encode(self, text: str, **options: Any) -> list[int]: ...
 
@@ -72,7 +76,14 @@ class Tokenizer:
     in it changes but the memo of ``pieces``, which only the decoding side touches.
     """
 
-    def __init__(self, backend: TokenizerBackend, eos_token_ids: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        backend: TokenizerBackend,
+        eos_token_ids: Collection[int] = (),
+        *,
+        allow_special_tokens: bool = False,
+    ) -> None:
+        """With ``allow_special_tokens`` the names of control tokens in messages become these tokens."""
         self._backend = backend
         self.vocab_size = len(backend)  # added tokens included; the model's own may be padded beyond
         self.has_chat_template = backend.has_chat_template
@@ -81,7 +92,8 @@ class Tokenizer:
         # backend, so it must not happen while another thread decodes. The pieces encode at once.
         self.pieces = TokenPieces(self)
         self.declared_formats = DeclaredFormats.of(backend)
-        self.template_support = probe_template(self._render) if self.has_chat_template else TemplateSupport()
+        self.template_support = self._probe() if self.has_chat_template else TemplateSupport()
+        self.control_tokens = None if allow_special_tokens else self._find_control_tokens()
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Returns the text's ids; raises UnicodeEncodeError for lone surrogates.
@@ -90,6 +102,24 @@ class Tokenizer:
         """
         text.encode("utf-8")  # the backend would raise a TypeError that names neither cause nor place
         return list(self._backend.encode(text, add_special_tokens=add_special_tokens, verbose=False))
+
+    def encode_pieces(self, pieces: Sequence[str]) -> list[int]:
+        """Returns the ids of a text that is given in pieces, so that no token spans two of them."""
+        first, *others = pieces
+        token_ids = self.encode(first)
+        following: dict[str, list[int]] = {}
+        for piece in others:
+            if piece not in following:
+                following[piece] = self._encode_following(piece)
+            token_ids += following[piece]
+        return token_ids
+
+    def _encode_following(self, piece: str) -> list[int]:
+        """Encodes behind a line break: SentencePiece puts a space before what begins a text."""
+        break_ids, token_ids = self.encode(_LINE_BREAK), self.encode(_LINE_BREAK + piece)
+        if token_ids[: len(break_ids)] == break_ids:
+            return token_ids[len(break_ids) :]
+        return self.encode(piece)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Returns the text of a whole answer, spaces as the decoder left them."""
@@ -112,9 +142,12 @@ class Tokenizer:
 
     def chat_template_mentions(self, word: str) -> bool:
         """Tells whether the template's source has the word; False when it is no Jinja template."""
+        return word in self._template_source()
+
+    def _template_source(self) -> str:
         template = self._backend.chat_template
         sources = template.values() if isinstance(template, dict) else [template or ""]
-        return any(word in source for source in sources)
+        return "\0".join(sources)
 
     def apply_chat_template(
         self,
@@ -138,6 +171,18 @@ class Tokenizer:
             **(options or {}),
         )
 
+    def _find_control_tokens(self) -> ControlTokens:
+        declared = self.declared_formats
+        added = [(each.content, each.special) for each in self._backend.added_tokens_decoder.values()]
+        markers = (declared.tool_begin, declared.tool_end, *declared.dropped_markers)
+        thinking = (declared.think_begin or "", declared.think_end or "")
+        return find_control_tokens(
+            added, [each for each in markers if each], thinking, self._template_source()
+        )
+
+    def _probe(self) -> TemplateSupport:
+        return probe_template(self._render, mentions_developer=self.chat_template_mentions("developer"))
+
     def _render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
     ) -> str:
@@ -154,7 +199,11 @@ def _load_backend(folder: Path, eos_token_ids: Collection[int], trust_remote_cod
 
 
 def load_tokenizer(
-    folder: Path, *, eos_token_ids: Collection[int] = (), trust_remote_code: bool = False
+    folder: Path,
+    *,
+    eos_token_ids: Collection[int] = (),
+    trust_remote_code: bool = False,
+    allow_special_tokens: bool = False,
 ) -> Tokenizer:
     """Reads the tokenizer files of a model folder.
 
@@ -164,7 +213,8 @@ def load_tokenizer(
     if not any(folder.glob("*token*")):  # a folder that is none would be taken for a name to download
         raise StartupError(f"There are no tokenizer files in {folder}; expected tokenizer.json.")
     try:
-        return Tokenizer(_load_backend(folder, eos_token_ids, trust_remote_code), eos_token_ids)
+        backend = _load_backend(folder, eos_token_ids, trust_remote_code)
+        return Tokenizer(backend, eos_token_ids, allow_special_tokens=allow_special_tokens)
     except Exception as error:  # the Rust parser of tokenizer.json raises plain Exception
         reason = " ".join(str(error).split())[:_MAX_REASON_CHARS]
         message = f"Cannot load the tokenizer in {folder}: {type(error).__name__}: {reason}"
