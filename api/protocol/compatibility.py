@@ -214,7 +214,13 @@ OBJECTS: dict[str, tuple[Field, ...]] = {
         _refused("file", "the model takes text"),
         _refused("type", "by the value `file`"),
     ),
-    "tool call": (_honoured("function"), _honoured("id"), _honoured("type")),
+    "tool call": (
+        _honoured(
+            "function", "`arguments` may also be an object or null; what is no object is shown as text"
+        ),
+        _honoured("id"),
+        _honoured("type"),
+    ),
     "custom tool call": (
         _refused("custom", "functions only"),
         _refused("id", "functions only"),

@@ -158,9 +158,9 @@ def _check_shown(tokenizer: Tokenizer, chat: _Chat, text: str) -> None:
         raise InvalidRequestError(
             "The model's chat template does not show the tools in this chat.", param="tools"
         )
-    declared = tokenizer.declared_formats
-    markers = [marker for marker in (declared.think_begin, declared.think_end) if marker]
-    index = first_unshown(chat.messages, text, tokenizer.chat_template_mentions, markers)
+    begin, end = tokenizer.declared_formats.think_begin, tokenizer.declared_formats.think_end
+    thinking = (begin, end) if begin and end else None
+    index = first_unshown(chat.messages, text, tokenizer.chat_template_mentions, thinking)
     if index is not None:
         role = chat.messages[index]["role"]
         raise InvalidRequestError(

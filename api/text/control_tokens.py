@@ -37,10 +37,11 @@ class ControlTokens:
         return _mapped(value, self._in_text)
 
     def cut_message(self, message: dict[str, Any]) -> dict[str, Any]:
-        cut: dict[str, Any] = self.cut(message)
-        if message.get("role") == "assistant":
-            cut["content"] = _mapped(message["content"], self._in_answers)
-        return cut
+        """Cuts a chat's message, whose role is the server's own word."""
+        is_answer = message["role"] == "assistant"
+        content = _mapped(message["content"], self._in_answers if is_answer else self._in_text)
+        rest = {name: value for name, value in message.items() if name not in ("role", "content")}
+        return {**self.cut(rest), "role": message["role"], "content": content}
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -116,7 +117,8 @@ def find_control_tokens(
         for name, is_special in added_tokens
         if name.strip(_BLANK)
         and (is_special or name in used or _looks_like_control(name) or _is_marker_of(template, name))
-    } | {marker for marker in spelled if marker in template}
+    }
+    names |= {marker for marker in thinking if marker} | {marker for marker in spelled if marker in template}
     begin, end = thinking
     answer_markers = spelled | {name for name in names if name == end or begin.startswith(name)}
     return ControlTokens(names, answer_markers)

@@ -18,15 +18,16 @@ def first_unshown(
     messages: Sequence[Message],
     prompt: str,
     mentions: Callable[[str], bool],
-    reasoning_markers: Sequence[str] = (),
+    thinking: tuple[str, str] | None = None,
 ) -> int | None:
     """Returns the index of the first message whose text the prompt does not have.
 
     Texts count as shown trimmed, or as JSON writes them, or where most of their words are there:
-    templates may take switches out of a text, words that their source ``mentions``.
+    templates may take switches out of a text, words that their source ``mentions``. Reasoning is not
+    looked for, neither between the two markers of ``thinking`` nor between the usual ones.
     """
     search = _Search(prompt, mentions)
-    markers = (*(marker for pair in THINK_MARKERS for marker in pair), *reasoning_markers)
+    markers = THINK_MARKERS if thinking is None else (*THINK_MARKERS, thinking)
     for index, message in enumerate(messages):
         role = message.get("role", "")
         content = message.get("content") or ""
@@ -38,14 +39,11 @@ def first_unshown(
     return None
 
 
-def _without_reasoning(content: str, markers: Sequence[str]) -> str:
-    """What follows the last marker: templates cut the reasoning of earlier turns, each in its own way."""
-    return content[max((end for end in (_end_of(m, content) for m in markers)), default=0) :]
-
-
-def _end_of(marker: str, content: str) -> int:
-    start = content.rfind(marker)
-    return 0 if start < 0 else start + len(marker)
+def _without_reasoning(content: str, markers: Sequence[tuple[str, str]]) -> str:
+    """What follows the last block: templates cut the reasoning of earlier turns, each in its own way."""
+    for begin, end in markers:
+        content = content.rpartition(end)[2].partition(begin)[0]
+    return content
 
 
 class _Search:
@@ -67,11 +65,10 @@ class _Search:
             return True
         self._num_texts[text] = self._num_texts.get(text, 0) + 1
         forms = [text, _as_json(text, ensure_ascii=False), _as_json(text, ensure_ascii=True)]
-        return (
-            self._is_ahead(forms, role)
-            or any(self._prompt.count(form) >= self._num_texts[text] for form in dict.fromkeys(forms))
-            or self._has_most_words(text)
-        )
+        if self._is_ahead(forms, role):
+            return True
+        num_shown = max(self._prompt.count(form) for form in dict.fromkeys(forms))
+        return num_shown >= self._num_texts[text] if num_shown else self._has_most_words(text)
 
     def _is_ahead(self, forms: list[str], role: str) -> bool:
         best = self._best_form.get(role, 0)

@@ -59,7 +59,11 @@ class TemplateSupport:
 
     def describe(self) -> str:
         """Returns one line for the log."""
-        line = f"Chat template: folds {', '.join(self.folded)}" if self.folded else "Chat template: takes all"
+        line = (
+            f"Chat template: folds {', '.join(self.folded)}"
+            if self.folded
+            else "Chat template: takes all messages"
+        )
         if self.content_parts:
             line += f"; content as parts for {', '.join(sorted(self.content_parts))}"
         calls = ("tools", "tool_calls", "tool_results")

@@ -104,22 +104,36 @@ class Tokenizer:
         return list(self._backend.encode(text, add_special_tokens=add_special_tokens, verbose=False))
 
     def encode_pieces(self, pieces: Sequence[str]) -> list[int]:
-        """Returns the ids of a text that is given in pieces, so that no token spans two of them."""
+        """Returns the ids of a text that is given in pieces, so that no token spans two of them.
+
+        All but the first are encoded behind a line break: SentencePiece puts a space before what
+        begins a text.
+        """
         first, *others = pieces
+        distinct = list(dict.fromkeys(others))
+        behind_break = self._encode_all([_LINE_BREAK + piece for piece in distinct])
+        break_ids = self.encode(_LINE_BREAK)
+        following = {
+            piece: token_ids[len(break_ids) :]
+            if token_ids[: len(break_ids)] == break_ids
+            else self.encode(piece)
+            for piece, token_ids in zip(distinct, behind_break, strict=True)
+        }
         token_ids = self.encode(first)
-        following: dict[str, list[int]] = {}
         for piece in others:
-            if piece not in following:
-                following[piece] = self._encode_following(piece)
             token_ids += following[piece]
         return token_ids
 
-    def _encode_following(self, piece: str) -> list[int]:
-        """Encodes behind a line break: SentencePiece puts a space before what begins a text."""
-        break_ids, token_ids = self.encode(_LINE_BREAK), self.encode(_LINE_BREAK + piece)
-        if token_ids[: len(break_ids)] == break_ids:
-            return token_ids[len(break_ids) :]
-        return self.encode(piece)
+    def _encode_all(self, texts: list[str]) -> list[list[int]]:
+        """Many short texts at once, where the backend's own Rust tokenizer says the same as the backend."""
+        rust_tokenizer = getattr(self._backend, "backend_tokenizer", None)
+        if rust_tokenizer is None or not texts:
+            return [self.encode(text) for text in texts]
+        for text in texts:
+            text.encode("utf-8")
+        encoded = [each.ids for each in rust_tokenizer.encode_batch(texts, add_special_tokens=False)]
+        is_alike = encoded[0] == self.encode(texts[0])
+        return encoded if is_alike else [self.encode(text) for text in texts]
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Returns the text of a whole answer, spaces as the decoder left them."""

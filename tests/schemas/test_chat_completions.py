@@ -116,7 +116,7 @@ def test_a_wrong_value_is_refused_by_name(field: str, value: Any) -> None:
         ({"role": "assistant", "tool_calls": [5]}, "messages[0].tool_calls[0]"),
         ({"role": "assistant", "tool_calls": [{"id": "1"}]}, "messages[0].tool_calls[0].function"),
         (
-            {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {}}}]},
+            {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": []}}]},
             "messages[0].tool_calls[0].function.arguments",
         ),
         ({"role": "assistant", "content": [{"type": "refusal"}]}, "messages[0].content[0].refusal"),
