@@ -69,7 +69,11 @@ CHAT = (
     _honoured("logprobs", "of the content's tokens; calls and reasoning have none"),
     _honoured("max_completion_tokens", "wins over `max_tokens`"),
     _honoured("max_tokens"),
-    _honoured("messages"),
+    _honoured(
+        "messages",
+        "all shown: what the template does not take is folded into what it does; "
+        "names of special tokens in them are text, unless the server runs with `--allow-special-tokens`",
+    ),
     _no_effect("metadata", "nothing is stored that it could describe"),
     _refused("modalities", 'the model writes text; `["text"]` is accepted', ["text"]),
     _refused("moderation", "there is no moderation model"),
@@ -103,7 +107,10 @@ COMPLETIONS = (
     _honoured("echo", "not together with `logprobs`"),
     _honoured("logprobs", "0 to 5"),
     _honoured("max_tokens", "at least 1; 16 by default"),
-    _honoured("prompt", "a text, token ids, or a list of either"),
+    _honoured(
+        "prompt",
+        "a text, token ids, or a list of either; names of special tokens in a text become these tokens",
+    ),
     _refused("suffix", "the model does not fill in the middle; an empty one is accepted", ""),
 )
 
