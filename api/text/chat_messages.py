@@ -76,10 +76,10 @@ def _with_arguments(message: Message, form: ArgumentsForm) -> Message:
 def _call_with_arguments(call: dict[str, Any], form: ArgumentsForm) -> dict[str, Any]:
     """Templates that walk through the arguments get an object also where there is none."""
     arguments = call["function"]["arguments"]
-    if form == "text" and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    elif form == "object" and isinstance(arguments, str):
+    if isinstance(arguments, str) and form in ("object", "json"):
         arguments = {"arguments": arguments}
+    if isinstance(arguments, dict) and form in ("text", "json"):
+        arguments = json.dumps(arguments, ensure_ascii=False)
     return {**call, "function": {**call["function"], "arguments": arguments}}
 
 

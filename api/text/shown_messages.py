@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from api.text.message_folding import INSTRUCTION_ROLES
 
 Message = Mapping[str, Any]
 
+_WORD = re.compile(r"\w+")
 _NUM_WORDS = 8  # that stand for a text which the template has changed
 
 
@@ -82,7 +84,7 @@ class _Search:
         return False
 
     def _has_most_words(self, text: str) -> bool:
-        words = sorted(set(text.split()), key=len, reverse=True)[:_NUM_WORDS]
+        words = sorted(set(_WORD.findall(text)), key=len, reverse=True)[:_NUM_WORDS]
         num_shown = sum(word in self._prompt or self._mentions(word) for word in words)
         return num_shown * 2 > len(words)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from api.text.template_support import TEMPLATE_FAILURES, TemplateSupport
+from api.text.template_support import TEMPLATE_FAILURES, ArgumentsForm, TemplateSupport
 
 Message = dict[str, Any]
 Render = Callable[[Sequence[Message], Sequence[dict[str, Any]] | None], str]
@@ -119,18 +119,21 @@ def _probe_tools(probe: _Probe, support: TemplateSupport) -> TemplateSupport:
 def _probe_calls(
     probe: _Probe, support: TemplateSupport, before: list[Message], ids: tuple[str, ...], takes_text: bool
 ) -> TemplateSupport:
-    both = [*before, *_call_messages(ids, takes_text=takes_text), _answer(_LATER_ANSWER)]
+    both = [*before, *_call_messages(ids, takes_text=takes_text), _answer(_LATER_ANSWER), _user(_LATER_USER)]
     # Texts before calls are reasoning to some templates, which they drop once there is a final answer.
     spoken = [*_call_messages(ids[:1], takes_text=takes_text, content=_ANSWER), _answer(_LATER_ANSWER)]
     cut = _call_messages(ids[:1], takes_text=True, arguments='{"key": "' + _VALUE)
-    takes_cut = takes_text or probe.shows([*before, *cut], _CALL, _VALUE)
+    takes_cut = probe.shows([*before, *cut], _CALL, _VALUE)
+    form: ArgumentsForm = "either" if takes_cut else "object"
+    if takes_text:
+        form = "text" if takes_cut else "json"
     return replace(
         support,
         tool_calls=True,
         tool_results=True,
         content_beside_calls=probe.shows([*before, *spoken, _user(_LATER_USER)], _ANSWER, _CALL, _VALUE),
         parallel_calls=probe.shows(both, *(_CALL, _VALUE, _LATER_VALUE, _RESULT, _LATER_RESULT)),
-        arguments="text" if takes_text else "either" if takes_cut else "object",
+        arguments=form,
         call_id_length=len(ids[0]) if ids is _SHORT_IDS else None,
     )
 

@@ -18,7 +18,8 @@ TEMPLATE_FAILURES = (
     ValueError,
 )
 
-ArgumentsForm = Literal["object", "text", "either"]
+ArgumentsForm = Literal["object", "either", "text", "json"]
+"""A call's arguments: an object; also any text; only text; only the text of an object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from api.errors import InvalidRequestError
+from api.text.chat_messages import arrange_messages, prepare_messages
 from api.text.chat_template import render_chat
+from api.text.template_support import TemplateSupport
 from api.text.tokenizer import Tokenizer
 from api.types import ChatPrompt
 from tests.text import templates
@@ -211,3 +213,24 @@ def test_arguments_are_text_for_templates_that_append_them(
     call["tool_calls"][0]["function"]["arguments"] = arguments
     text = render(load_with(templates.TEXT_ARGUMENTS), USER, call, result("x"), tool_use=tool_use())
     assert f"<call>get_weather{shown}<|end|>" in text
+
+
+@pytest.mark.parametrize(
+    ("form", "arguments", "shown"),
+    [
+        ("object", '{"a": 1}', {"a": 1}),
+        ("object", "[1]", {"arguments": "[1]"}),
+        ("either", '{"a": 1}', {"a": 1}),
+        ("either", "[1]", "[1]"),
+        ("text", '{"a": 1}', '{"a": 1}'),
+        ("text", "[1]", "[1]"),
+        ("json", '{"a": 1}', '{"a": 1}'),
+        ("json", "[1]", '{"arguments": "[1]"}'),
+    ],
+)
+def test_arguments_have_the_form_that_the_template_takes(form: Any, arguments: str, shown: Any) -> None:
+    support = TemplateSupport(tools=True, tool_calls=True, parallel_calls=True, arguments=form)
+    call = calling("x")
+    call["tool_calls"][0]["function"]["arguments"] = arguments
+    messages, _ = arrange_messages(prepare_messages([USER, call], support), [], support)
+    assert messages[1]["tool_calls"][0]["function"]["arguments"] == shown

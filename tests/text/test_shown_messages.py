@@ -48,10 +48,11 @@ def test_a_text_may_be_trimmed_or_written_as_json(content: str, prompt: str) -> 
 
 def test_a_switch_that_the_template_knows_may_be_taken_out() -> None:
     def mentions(word: str) -> bool:
-        return word == "/no_think"
+        return word == "no_think"
 
     assert find("[S]Be brief.", message("system", "Be brief. /no_think")) is None
     assert find("[S]", message("system", "/no_think"), mentions=mentions) is None
+    assert find("[U]Hi you", user("Hi/no_think you"), mentions=mentions) is None
     assert find("[S]", message("system", "/no_think")) == 0
 
 
