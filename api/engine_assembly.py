@@ -36,7 +36,7 @@ from api.prompt_reader import PromptReader
 from api.stats import DeviceBytes
 from api.text.grammar.service import GrammarService
 from api.text.grammar.vocabulary import VocabularySource
-from api.text.tokenizer import load_tokenizer
+from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import SamplingDefaults
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,9 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         eos_token_ids=loaded.eos_token_ids,
         model_vocab_size=loaded.vocab_size,
         trust_remote_code=config.engine.trust_remote_code,
+        allow_special_tokens=config.allow_special_tokens,
     )
+    _report_template(tokenizer, report)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
     budget = _step_budget(config.engine, platform, vocab_size)
     needs = partial(estimate_needs, config.engine, loaded, platform, budget.max_step_tokens, vocab_size)
@@ -148,6 +150,13 @@ def _check_kv_memory(config: ServerConfig) -> None:
         raise StartupError(
             f"--kv-memory asks for {gigabytes(asked)}{each}; the machine has {gigabytes(total)} in all"
         )
+
+
+def _report_template(tokenizer: Tokenizer, report: Report) -> None:
+    if not tokenizer.has_chat_template or tokenizer.template_error is not None:
+        return
+    support = tokenizer.template_support
+    (log.warning if support.folded else report)(support.describe())
 
 
 def _step_budget(config: EngineConfig, platform: Platform, vocab_size: int) -> StepBudget:

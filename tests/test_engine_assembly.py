@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from api.types import ChatPrompt, GenerationRequest, SamplingDefaults, SamplingP
 from tests.engine.factories import GREEDY, Loop, create_sequence
 from tests.engine.tiny_models import FLAT, check_greedy, greedy_answer
 from tests.text.conftest import byte_level, write_folder
+from tests.text.templates import TWO_ROLES
 
 TINY_CONFIG = FLAT["llama"] | {"vocab_size": 400, "max_position_embeddings": 300}
 
@@ -104,6 +106,30 @@ def test_the_settings_reach_their_parts(folder: Path) -> None:
         loop.add(create_sequence(i, max_tokens=3))
     loop.run()
     assert max(len(plan.spans) for plan in loop.plans) == 2
+
+
+def test_the_log_says_what_the_chat_template_does_not_take(folder: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    with capture_logs() as warnings:
+        load_engine(config_for(folder, kv_memory_bytes=10**7), lines.append)
+    assert any("takes all messages" in line for line in lines) and not warnings
+    other = shutil.copytree(folder, tmp_path / "other")
+    write_folder(other, byte_level(), TWO_ROLES)
+    with capture_logs() as warnings:
+        load_engine(config_for(other, kv_memory_bytes=10**7), lines.append)
+    [warning] = warnings
+    assert warning["log_level"] == "warning"
+    assert "folds system messages" in warning["event"]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_names_of_special_tokens_are_tokens_only_if_allowed(folder: Path, allowed: bool) -> None:
+    config = replace(config_for(folder, kv_memory_bytes=10**7), allow_special_tokens=allowed)
+    reader = load_engine(config, lambda line: None).prompt_reader
+    end, *_ = reader.tokenize("<|end|>", add_special_tokens=False)
+    tokens = reader.tokenize_chat(ChatPrompt(({"role": "user", "content": "a<|end|>b"},)))
+    assert tokens.count(end) == (2 if allowed else 1)
+    assert reader.detokenize(tokens).count("<|end|>") == 2
 
 
 def test_the_fallback_can_be_chosen(folder: Path) -> None:

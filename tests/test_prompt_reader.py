@@ -316,7 +316,7 @@ def test_a_continued_message_is_left_open(tokenizer: Tokenizer) -> None:
 def test_an_empty_prompt_is_refused(tmp_path: Path) -> None:
     reader = create_reader(load_tokenizer(write_folder(tmp_path, byte_level(), "{# nothing #}")))
     with pytest.raises(InvalidRequestError, match="empty prompt") as caught:
-        reader.read(request())
+        reader.read(request(""))
     assert caught.value.param == "messages"
 
 

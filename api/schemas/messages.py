@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 from pydantic.json_schema import SkipJsonSchema
 
-from api.schemas.wire import LIST_TAG, STRING_TAG, WireModel, by_json_type, unsupported
+from api.schemas.wire import LIST_TAG, OBJECT_TAG, STRING_TAG, WireModel, by_json_type, unsupported
 
 _MEDIA = ("image_url", "input_image", "input_audio", "audio_url", "video_url", "file", "input_file")
 
@@ -39,9 +39,17 @@ AssistantContent = Annotated[
 ]
 
 
+_ARGUMENTS = by_json_type("a string of JSON or an object")
+
+
 class FunctionCall(WireModel):
+    """``arguments`` are JSON in a string; an object or none at all is what some clients send back."""
+
     name: Annotated[str, Field(min_length=1)]
-    arguments: str
+    arguments: (
+        Annotated[Annotated[str, Tag(STRING_TAG)] | Annotated[dict[str, Any], Tag(OBJECT_TAG)], _ARGUMENTS]
+        | None
+    ) = None
 
 
 class ToolCall(WireModel):

@@ -6,29 +6,36 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from api.text.template_support import TemplateSupport
+from api.text.message_folding import fold_messages
+from api.text.template_support import ArgumentsForm, TemplateSupport
 from api.text.tool_calls.parsing import with_parameters
 from api.text.tool_calls.prompt import Message, with_plain_roles, with_tool_prompt
 
 
-def prepare_messages(
-    messages: Sequence[Mapping[str, Any]],
-    shown_tools: Sequence[dict[str, Any]],
-    support: TemplateSupport,
-    *,
-    knows_developer: bool,
+def prepare_messages(messages: Iterable[Mapping[str, Any]], support: TemplateSupport) -> list[Message]:
+    """Returns one message for each, with the arguments of calls as objects where they are."""
+    return _with_tool_names([_prepare(message, support) for message in messages])
+
+
+def arrange_messages(
+    messages: Sequence[Message], shown_tools: Sequence[dict[str, Any]], support: TemplateSupport
 ) -> tuple[list[Message], list[dict[str, Any]] | None]:
-    """Returns the messages and the tools for the template; None where the messages tell of the tools."""
-    prepared = _with_tool_names([_prepare(message, support, knows_developer) for message in messages])
-    prepared = with_plain_roles(prepared, support)
+    """Returns messages and tools as the template takes them; None where the messages tell of the tools."""
+    arranged = with_plain_roles(messages, support)
+    tools = None
     if shown_tools and not support.tools:
-        return with_tool_prompt(prepared, shown_tools, support), None
-    return prepared, with_parameters(shown_tools) or None
+        arranged = with_tool_prompt(arranged, shown_tools)
+    elif shown_tools:
+        tools = with_parameters(shown_tools)
+        if support.tools_need_system and arranged[0].get("role") != "system":
+            arranged = [{"role": "system", "content": ""}, *arranged]
+    arranged = fold_messages(arranged, support)
+    return [_with_arguments(message, support.arguments) for message in arranged], tools
 
 
-def _prepare(message: Mapping[str, Any], support: TemplateSupport, knows_developer: bool) -> Message:
+def _prepare(message: Mapping[str, Any], support: TemplateSupport) -> Message:
     prepared = dict(message)
-    if prepared.get("role") == "developer" and not knows_developer:
+    if prepared.get("role") == "developer" and not support.developer:
         prepared["role"] = "system"
     if prepared.get("content") is None:
         prepared["content"] = ""
@@ -47,14 +54,33 @@ def _prepare_call(call: Mapping[str, Any], support: TemplateSupport) -> dict[str
     return prepared
 
 
-def _read_arguments(arguments: Any) -> Any:
-    """Returns the object, which templates turn into JSON themselves; a text that is none stays one."""
+def _read_arguments(arguments: Any) -> dict[str, Any] | str:
+    """Returns the object; the text as it is where it is none, such as of a call that was cut off."""
     if not isinstance(arguments, str):
-        return {} if arguments is None else arguments
+        return dict(arguments or {})
     try:
-        return json.loads(arguments or "{}")
+        read = json.loads(arguments) if arguments.strip() else None
     except (ValueError, RecursionError):
         return arguments
+    if read is None:
+        return {}
+    return read if isinstance(read, dict) else arguments
+
+
+def _with_arguments(message: Message, form: ArgumentsForm) -> Message:
+    if not message.get("tool_calls"):
+        return message
+    return {**message, "tool_calls": [_call_with_arguments(call, form) for call in message["tool_calls"]]}
+
+
+def _call_with_arguments(call: dict[str, Any], form: ArgumentsForm) -> dict[str, Any]:
+    """Templates that walk through the arguments get an object also where there is none."""
+    arguments = call["function"]["arguments"]
+    if isinstance(arguments, str) and form in ("object", "json"):
+        arguments = {"arguments": arguments}
+    if isinstance(arguments, dict) and form in ("text", "json"):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return {**call, "function": {**call["function"], "arguments": arguments}}
 
 
 def _fitting_id(call_id: Any, support: TemplateSupport) -> Any:

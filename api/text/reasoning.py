@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api.text.control_tokens import THINK_MARKERS
 from api.text.tokenizer import Tokenizer
-
-# Markers that a template may write though the vocabulary does not have them as tokens.
-_SPELLED_MARKERS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"))
 
 # gpt-oss: each message of an answer has a header that ends with <|message|>.
 _HARMONY_BEGIN = "<|channel|>analysis<|message|>"
@@ -61,7 +59,7 @@ def find_reasoning_format(tokenizer: Tokenizer) -> ReasoningFormat | None:
             content_begins=_HARMONY_CONTENT_BEGINS,
             content_ends=(_HARMONY_END,),
         )
-    for begin, end in _SPELLED_MARKERS:
+    for begin, end in THINK_MARKERS:
         if tokenizer.chat_template_mentions(begin) and tokenizer.chat_template_mentions(end):
             return ReasoningFormat(begin, end)
     return None

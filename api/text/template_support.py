@@ -1,12 +1,9 @@
-"""What a chat template can write, found out by letting it write."""
+"""What a chat template can write; ``template_probe.py`` finds it out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from jinja2 import TemplateError, TemplateSyntaxError
+from dataclasses import dataclass, replace
+from typing import Literal
 
 # What rendering raises for messages it was not written for. Templates come with the model and run
 # in a sandbox, so a failure says that these messages do not suit them, not that the server is broken.
@@ -21,73 +18,64 @@ TEMPLATE_FAILURES = (
     ValueError,
 )
 
-Render = Callable[[Sequence[dict[str, Any]], Sequence[dict[str, Any]] | None], str]
-"""Messages and tools to text; raises whatever the template raises."""
-
-_MARK = "probe_of_the_"
-_SYSTEM, _TOOL, _CALL, _RESULT = (_MARK + name for name in ("system", "tool", "call", "result"))
-_USER_MESSAGE = {"role": "user", "content": "Hi"}
-_LONG_ID, _SHORT_ID = "call_0123456789abcdef01234567", "abcdef012"
+ArgumentsForm = Literal["object", "either", "text", "json"]
+"""A call's arguments: an object; also any text; only text; only the text of an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateSupport:
     """Which parts of a chat appear in what the template writes."""
 
-    system: bool = False
+    content_parts: frozenset[str] = frozenset()  # roles whose content is read only as a list of parts
+    system: bool = False  # as the first message
+    late_system: bool = False  # anywhere, and more than one
+    developer: bool = False
+    late_developer: bool = False
+    user_runs: bool = False  # several user messages one after the other
+    assistant_runs: bool = False
+    opening_answer: bool = False  # a chat that begins with the assistant
     tools: bool = False
+    tools_need_system: bool = False  # tools are written into a system message only
     tool_calls: bool = False
     tool_results: bool = False
+    content_beside_calls: bool = False
+    parallel_calls: bool = False  # several in one message
+    arguments: ArgumentsForm = "object"  # of a call
     call_id_length: int | None = None  # some templates refuse ids of any other length
 
+    @property
+    def folded(self) -> list[str]:
+        """The messages that the template does not take, in words: they are folded into what it takes."""
+        words = {
+            "system": "system messages",
+            "late_system": "later system messages",
+            "user_runs": "user messages in a row",
+            "assistant_runs": "assistant messages in a row",
+            "opening_answer": "an assistant message in the first place",
+        }
+        missing = [name for name in words if not getattr(self, name)]
+        if "system" in missing:
+            missing.remove("late_system")
+        return [words[name] for name in missing]
 
-def _function(name: str) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"]}
-    return {
-        "type": "function",
-        "function": {"name": name, "description": "A function.", "parameters": parameters},
-    }
+    def describe(self) -> str:
+        """Returns one line for the log."""
+        line = (
+            f"Chat template: folds {', '.join(self.folded)}"
+            if self.folded
+            else "Chat template: takes all messages"
+        )
+        if self.content_parts:
+            line += f"; content as parts for {', '.join(sorted(self.content_parts))}"
+        calls = ("tools", "tool_calls", "tool_results")
+        native = [name.replace("_", " ") for name in calls if getattr(self, name)]
+        return f"{line}; writes {', '.join(native) or 'no tools'} itself"
 
-
-def _call_messages(call_id: str) -> list[dict[str, Any]]:
-    call = {"id": call_id, "type": "function", "function": {"name": _CALL, "arguments": {"key": "value"}}}
-    return [
-        _USER_MESSAGE,
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": _RESULT, "tool_call_id": call_id, "name": _CALL},
-    ]
-
-
-def find_template_error(render: Render) -> str | None:
-    """Returns what is wrong with a template that no messages can be rendered with; None where it is well."""
-    try:
-        render([_USER_MESSAGE], None)
-    except TemplateSyntaxError as error:
-        return f"line {error.lineno}: {error.message}"
-    except (TemplateError, *TEMPLATE_FAILURES):
-        pass  # these messages do not suit it; others may
-    return None
-
-
-def probe_template(render: Render) -> TemplateSupport:
-    """Returns what the template supports; it is asked a few times, with the smallest of chats."""
-
-    def rendered(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> str:
-        try:
-            return render(messages, tools)
-        except (TemplateError, *TEMPLATE_FAILURES):
-            return ""
-
-    system = rendered([{"role": "system", "content": _SYSTEM}, _USER_MESSAGE])
-    tools = [_function(_TOOL)]
-    has_tools = _TOOL in rendered([_USER_MESSAGE], tools)
-    shown_tools = tools if has_tools else None
-    with_long_ids = rendered(_call_messages(_LONG_ID), shown_tools)
-    calls = with_long_ids or rendered(_call_messages(_SHORT_ID), shown_tools)
-    return TemplateSupport(
-        system=_SYSTEM in system,
-        tools=has_tools,
-        tool_calls=_CALL in calls,
-        tool_results=_RESULT in calls,
-        call_id_length=len(_SHORT_ID) if calls and not with_long_ids else None,
-    )
+    def fallbacks(self) -> list[TemplateSupport]:
+        """Returns itself, then ever less: the probe saw small chats, and this one may be another case."""
+        plain = replace(self, late_system=False, late_developer=False, user_runs=False, opening_answer=False)
+        strict = replace(plain, assistant_runs=False)
+        without_system = replace(strict, system=False, developer=False, tools_need_system=False)
+        without_calls = replace(strict, tool_calls=False, tool_results=False)
+        least = replace(without_system, tool_calls=False, tool_results=False)
+        return list(dict.fromkeys((self, plain, strict, without_system, without_calls, least)))

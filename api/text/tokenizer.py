@@ -12,14 +12,17 @@ import structlog
 
 from api.errors import StartupError
 from api.open_files import keeps_open_file_limit
+from api.text.control_tokens import ControlTokens, find_control_tokens
 from api.text.template_files import old_template_options
-from api.text.template_support import TemplateSupport, find_template_error, probe_template
+from api.text.template_probe import find_template_error, probe_template
+from api.text.template_support import TemplateSupport
 from api.text.token_pieces import TokenPieces
 
 log = structlog.get_logger(__name__)
 
 _MAX_REASON_CHARS = 300
 _INT32_MAX = 2**31 - 1
+_LINE_BREAK = "\n"
 
 
 class TokenizerBackend(Protocol):
@@ -35,6 +38,7 @@ class TokenizerBackend(Protocol):
     tool_call_start: str | None
     tool_call_end: str | None
     tool_parser: Callable[..., Any] | None
+    added_tokens_decoder: Mapping[int, Any]  # id -> AddedToken
 
     def encode(self, text: str, **options: Any) -> list[int]: ...
 
@@ -84,7 +88,10 @@ class Tokenizer:
         backend: TokenizerBackend,
         eos_token_ids: Collection[int] = (),
         model_vocab_size: int | None = None,
+        *,
+        allow_special_tokens: bool = False,
     ) -> None:
+        """With ``allow_special_tokens`` the names of control tokens in messages become these tokens."""
         self._backend = backend
         self.vocab_size = len(backend)  # added tokens included; the model's own may be padded beyond
         self.has_chat_template = backend.has_chat_template
@@ -101,7 +108,9 @@ class Tokenizer:
         self.pieces = TokenPieces(self)
         self.declared_formats = DeclaredFormats.of(backend)
         self.template_error = find_template_error(self._render) if self.has_chat_template else None
-        self.template_support = probe_template(self._render) if self.has_chat_template else TemplateSupport()
+        is_usable = self.has_chat_template and self.template_error is None
+        self.template_support = self._probe() if is_usable else TemplateSupport()
+        self.control_tokens = None if allow_special_tokens else self._find_control_tokens()
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Returns the text's ids; raises UnicodeEncodeError for lone surrogates.
@@ -110,6 +119,38 @@ class Tokenizer:
         """
         text.encode("utf-8")  # the backend would raise a TypeError that names neither cause nor place
         return list(self._backend.encode(text, add_special_tokens=add_special_tokens, verbose=False))
+
+    def encode_pieces(self, pieces: Sequence[str]) -> list[int]:
+        """Returns the ids of a text that is given in pieces, so that no token spans two of them.
+
+        All but the first are encoded behind a line break: SentencePiece puts a space before what
+        begins a text.
+        """
+        first, *others = pieces
+        distinct = list(dict.fromkeys(others))
+        behind_break = self._encode_all([_LINE_BREAK + piece for piece in distinct])
+        break_ids = self.encode(_LINE_BREAK)
+        following = {
+            piece: token_ids[len(break_ids) :]
+            if token_ids[: len(break_ids)] == break_ids
+            else self.encode(piece)
+            for piece, token_ids in zip(distinct, behind_break, strict=True)
+        }
+        token_ids = self.encode(first)
+        for piece in others:
+            token_ids += following[piece]
+        return token_ids
+
+    def _encode_all(self, texts: list[str]) -> list[list[int]]:
+        """Many short texts at once, where the backend's own Rust tokenizer says the same as the backend."""
+        rust_tokenizer = getattr(self._backend, "backend_tokenizer", None)
+        if rust_tokenizer is None or not texts:
+            return [self.encode(text) for text in texts]
+        for text in texts:
+            text.encode("utf-8")
+        encoded = [each.ids for each in rust_tokenizer.encode_batch(texts, add_special_tokens=False)]
+        is_alike = encoded[0] == self.encode(texts[0])
+        return encoded if is_alike else [self.encode(text) for text in texts]
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Returns the text of a whole answer, spaces as the decoder left them."""
@@ -147,9 +188,12 @@ class Tokenizer:
 
     def chat_template_mentions(self, word: str) -> bool:
         """Tells whether the template's source has the word; False when it is no Jinja template."""
+        return word in self._template_source()
+
+    def _template_source(self) -> str:
         template = self._backend.chat_template
         sources = template.values() if isinstance(template, dict) else [template or ""]
-        return any(word in source for source in sources)
+        return "\0".join(sources)
 
     def apply_chat_template(
         self,
@@ -172,6 +216,18 @@ class Tokenizer:
             **shown_tools,
             **(options or {}),
         )
+
+    def _find_control_tokens(self) -> ControlTokens:
+        declared = self.declared_formats
+        added = [(each.content, each.special) for each in self._backend.added_tokens_decoder.values()]
+        markers = (declared.tool_begin, declared.tool_end, *declared.dropped_markers)
+        thinking = (declared.think_begin or "", declared.think_end or "")
+        return find_control_tokens(
+            added, [each for each in markers if each], thinking, self._template_source()
+        )
+
+    def _probe(self) -> TemplateSupport:
+        return probe_template(self._render, mentions_developer=self.chat_template_mentions("developer"))
 
     def _render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
@@ -201,6 +257,7 @@ def load_tokenizer(
     eos_token_ids: Collection[int] = (),
     model_vocab_size: int | None = None,
     trust_remote_code: bool = False,
+    allow_special_tokens: bool = False,
 ) -> Tokenizer:
     """Reads the tokenizer files of a model folder.
 
@@ -212,7 +269,9 @@ def load_tokenizer(
         raise StartupError(f"There are no tokenizer files in {folder}; expected tokenizer.json.")
     try:
         backend = _load_backend(folder, eos_token_ids, trust_remote_code)
-        tokenizer = Tokenizer(backend, eos_token_ids, model_vocab_size)
+        tokenizer = Tokenizer(
+            backend, eos_token_ids, model_vocab_size, allow_special_tokens=allow_special_tokens
+        )
     except Exception as error:  # the Rust parser of tokenizer.json raises plain Exception
         reason = " ".join(str(error).split())[:_MAX_REASON_CHARS]
         message = f"Cannot load the tokenizer in {folder}: {type(error).__name__}: {reason}"

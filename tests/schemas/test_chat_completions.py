@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from api.errors import InvalidRequestError
 from api.schemas.chat_completions import ChatCompletionRequest
+from api.schemas.messages import AssistantMessage
 from api.schemas.validation import format_location, validate_body
 
 USER = {"role": "user", "content": "hi"}
@@ -116,7 +117,7 @@ def test_a_wrong_value_is_refused_by_name(field: str, value: Any) -> None:
         ({"role": "assistant", "tool_calls": [5]}, "messages[0].tool_calls[0]"),
         ({"role": "assistant", "tool_calls": [{"id": "1"}]}, "messages[0].tool_calls[0].function"),
         (
-            {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {}}}]},
+            {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": []}}]},
             "messages[0].tool_calls[0].function.arguments",
         ),
         ({"role": "assistant", "content": [{"type": "refusal"}]}, "messages[0].content[0].refusal"),
@@ -124,6 +125,15 @@ def test_a_wrong_value_is_refused_by_name(field: str, value: Any) -> None:
 )
 def test_a_wrong_message_is_refused_by_its_path(message: Any, param: str) -> None:
     assert error_of(messages=[message]).param == param
+
+
+@pytest.mark.parametrize("arguments", ['{"a": 1}', "", {"a": 1}, {}, None])
+def test_arguments_of_an_earlier_call_may_be_an_object_or_none(arguments: Any) -> None:
+    function = {"name": "f", "arguments": arguments}
+    message = {"role": "assistant", "tool_calls": [{"id": "1", "function": function}]}
+    [parsed] = parse(messages=[message]).messages
+    assert isinstance(parsed, AssistantMessage) and parsed.tool_calls is not None
+    assert parsed.tool_calls[0].function.arguments == arguments
 
 
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "video_url", "input_image"])

@@ -67,8 +67,10 @@ def test_unknown_developer_becomes_system(load_kind: LoadKind) -> None:
 
 
 def test_known_developer_stays(with_template: WithTemplate) -> None:
-    tokenizer = with_template("{% for m in messages %}{{ m.role }};{% endfor %}{# developer #}")
-    assert tokenizer.decode(render(tokenizer, message("developer", "x"))) == "developer;"
+    tokenizer = with_template(
+        "{% for m in messages %}{{ m.role }}:{{ m.content }}{% endfor %}{# developer #}"
+    )
+    assert tokenizer.decode(render(tokenizer, message("developer", "x"))) == "developer:x"
 
 
 def test_no_template(with_template: WithTemplate) -> None:

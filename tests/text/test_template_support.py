@@ -1,33 +1,22 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-
-import pytest
-
 from api.text.template_support import TemplateSupport
-from api.text.tokenizer import Tokenizer
-from tests.text.conftest import TEMPLATE
-from tests.text.templates import CHATML_WITH_TOOLS, NO_SYSTEM, SHORT_IDS
 
-ALL = TemplateSupport(system=True, tools=True, tool_calls=True, tool_results=True)
-
-
-@pytest.mark.parametrize(
-    ("template", "support"),
-    [
-        (None, TemplateSupport()),
-        (TEMPLATE, TemplateSupport(system=True)),
-        (NO_SYSTEM, TemplateSupport()),
-        (CHATML_WITH_TOOLS, ALL),
-        (SHORT_IDS, TemplateSupport(True, True, True, True, call_id_length=9)),
-        ("{% if %}", TemplateSupport()),
-        (
-            "{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}",
-            TemplateSupport(True, tool_results=True),
-        ),
-    ],
+ALL_TURNS = TemplateSupport(
+    system=True, late_system=True, user_runs=True, assistant_runs=True, opening_answer=True
 )
-def test_what_a_template_writes(
-    load_with: Callable[..., Tokenizer], template: str | None, support: TemplateSupport
-) -> None:
-    assert load_with(template).template_support == support
+
+
+def test_the_log_line_names_what_is_folded_and_what_is_written() -> None:
+    assert ALL_TURNS.describe() == "Chat template: takes all messages; writes no tools itself"
+    line = TemplateSupport(user_runs=True, tools=True, content_parts=frozenset({"user"})).describe()
+    assert line == (
+        "Chat template: folds system messages, assistant messages in a row, an assistant message in the "
+        "first place; content as parts for user; writes tools itself"
+    )
+
+
+def test_fallbacks_begin_with_what_was_found_and_take_ever_less() -> None:
+    first, *others = ALL_TURNS.fallbacks()
+    assert first == ALL_TURNS
+    assert TemplateSupport() in others
+    assert len(set(others)) == len(others)
+    assert TemplateSupport().fallbacks() == [TemplateSupport()]

@@ -65,7 +65,11 @@ OBJECTS: dict[str, tuple[Field, ...]] = {
         refused("file", "the model takes text"),
         refused("type", "by the value `file`"),
     ),
-    "tool call": (honoured("function"), honoured("id"), honoured("type")),
+    "tool call": (
+        honoured("function", "`arguments` may also be an object or null; what is no object is shown as text"),
+        honoured("id"),
+        honoured("type"),
+    ),
     "custom tool call": (
         refused("custom", "functions only"),
         refused("id", "functions only"),

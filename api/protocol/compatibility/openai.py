@@ -32,7 +32,11 @@ CHAT = (
     honoured("logprobs", "of the content's tokens; calls and reasoning have none"),
     honoured("max_completion_tokens", "wins over `max_tokens`"),
     honoured("max_tokens"),
-    honoured("messages"),
+    honoured(
+        "messages",
+        "all shown: what the template does not take is folded into what it does; "
+        "names of special tokens in them are text, unless the server runs with `--allow-special-tokens`",
+    ),
     no_effect("metadata", "nothing is stored that it could describe"),
     refused("modalities", 'the model writes text; `["text"]` is accepted', ["text"]),
     refused("moderation", "there is no moderation model"),
@@ -71,6 +75,10 @@ COMPLETIONS = (
     ),
     honoured("logprobs", "0 to 5"),
     honoured("max_tokens", "from 0, which reads the prompt only; 16 by default"),
-    honoured("prompt", "a text, token ids, or a list of either; null and empty: a beginning of text"),
+    honoured(
+        "prompt",
+        "a text, token ids, or a list of either; null and empty: a beginning of text; "
+        "names of special tokens in a text become these tokens",
+    ),
     refused("suffix", "the model does not fill in the middle; an empty one is accepted", ""),
 )

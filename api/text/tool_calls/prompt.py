@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from api.text.message_folding import INSTRUCTION_ROLES, joined
 from api.text.template_support import TemplateSupport
 from api.text.tool_calls.formats import STANDARD_FORMAT
 
@@ -36,19 +37,13 @@ def tool_prompt(tools: Iterable[dict[str, Any]]) -> str:
     return _INSTRUCTIONS.format(tools="\n".join(lines), begin=STANDARD_FORMAT.begin, end=STANDARD_FORMAT.end)
 
 
-def with_tool_prompt(
-    messages: Sequence[Message], tools: Iterable[dict[str, Any]], support: TemplateSupport
-) -> list[Message]:
-    """Appends the prompt to the system message, made if there is none; else it precedes the first text."""
+def with_tool_prompt(messages: Sequence[Message], tools: Iterable[dict[str, Any]]) -> list[Message]:
+    """Appends the prompt to the first system message, made if there is none."""
     prompt = tool_prompt(tools)
     first = messages[0] if messages else {}
-    if first.get("role") == "system":
-        return [{**first, "content": _joined(first.get("content"), prompt)}, *messages[1:]]
-    if support.system:
-        return [{"role": "system", "content": prompt}, *messages]
-    if first.get("role") == "user":
-        return [{**first, "content": _joined(prompt, first.get("content"))}, *messages[1:]]
-    return [{"role": "user", "content": prompt}, *messages]
+    if first.get("role") in INSTRUCTION_ROLES:
+        return [{**first, "content": joined(first.get("content"), prompt)}, *messages[1:]]
+    return [{"role": "system", "content": prompt}, *messages]
 
 
 def with_plain_roles(messages: Sequence[Message], support: TemplateSupport) -> list[Message]:
@@ -83,7 +78,3 @@ def _call_as_text(function: dict[str, Any]) -> str:
 
 def _result_as_text(message: Message) -> Message:
     return {"role": "user", "content": f"<tool_response>\n{message.get('content') or ''}\n</tool_response>"}
-
-
-def _joined(*texts: str | None) -> str:
-    return "\n\n".join(text for text in texts if text)
