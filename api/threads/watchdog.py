@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 
 from api.threads.worker import Heartbeat
@@ -34,7 +35,9 @@ class Watchdog:
             self._timer = None
 
     def _schedule(self, delay_seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(delay_seconds, self._check)
+        # A context of its own: the request that happens to arm it is no more to blame than the others.
+        loop, context = asyncio.get_running_loop(), contextvars.Context()
+        self._timer = loop.call_later(delay_seconds, self._check, context=context)
 
     def _check(self) -> None:
         self._timer = None
