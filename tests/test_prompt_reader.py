@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.engine.grammar import Constraint
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline, ReadsPrompt
@@ -261,6 +262,24 @@ def test_only_a_grammar_or_a_budget_needs_to_know_of_thinking(thinking_tokenizer
     assert (open_block.max_tokens, closed_block.max_tokens) == (9, None)
     assert open_block.text.new_tracker().is_inside and not open_block.text.new_tracker().is_opening
     assert closed_block.text.new_tracker().is_opening and not closed_block.text.new_tracker().is_inside
+
+
+@pytest.mark.parametrize("pieces", [["Hm", ".</", "think", ">"], ["Hm.", "</", "think", ">\n\n"]])
+def test_grammar_and_pipeline_see_the_same_end_of_thinking(tmp_path: Path, pieces: list[str]) -> None:
+    template = CHATML_WITH_TOOLS + "{# <think> </think> #}<think>\n"
+    tokenizer = load_tokenizer(write_folder(tmp_path, byte_level(), template, tokens=pieces))
+    structure = Structure("regex", "yes|no")
+    sequence, pipeline = read_one(create_reader(tokenizer), request(structure=structure))
+    constraint = Constraint(sequence.sampling)
+    texts = []
+    for piece in [*pieces, *"yes"]:
+        (token_id,) = tokenizer.encode(piece)
+        constraint.consume(token_id)
+        texts.append(pipeline.feed(token_id))
+    assert constraint.error is None and constraint.matcher is not None and constraint.matcher.is_accepting()
+    texts.append(pipeline.flush())
+    assert "".join(each.content for each in texts) == "yes"
+    assert "".join(each.reasoning for each in texts) == "Hm."
 
 
 def test_the_answer_of_an_open_block_is_reasoning(thinking_tokenizer: Tokenizer) -> None:

@@ -113,8 +113,8 @@ class ToolCallCollector:
 
     def _begin_outline(self) -> None:
         """JSON that has its arguments in front, or as a string, may have markers in its strings too."""
-        is_streaming = self._arguments is not None or self._rest is not None
-        if is_streaming or self._outline is not None or len(self._body.text) > _MAX_HEADER_CHARS:
+        is_known = self._is_text or self._arguments is not None or self._rest is not None
+        if is_known or self._outline is not None or len(self._body.text) > _MAX_HEADER_CHARS:
             return
         if begin := _JSON_BEGIN.match(self._body.text):
             self._outline = JsonObjectScanner()
@@ -162,6 +162,7 @@ class ToolCallCollector:
         """Returns all that was taken for a call, as text."""
         fragments = [*self._marker, *self._body.take_all(), *end_marker]
         self._marker = []
+        self._outline = None
         self._is_text = True
         if self._format.is_bare:
             return fragments  # plain text: its special tokens are no part of a call
