@@ -139,8 +139,8 @@ def _render(tokenizer: Tokenizer, chat: _Chat) -> str:
 
 
 def _render_with(tokenizer: Tokenizer, chat: _Chat, support: TemplateSupport) -> str:
-    messages, tools = arrange_messages(chat.messages, chat.tools, support)
     try:
+        messages, tools = arrange_messages(chat.messages, chat.tools, support)
         text = tokenizer.apply_chat_template(
             messages, continue_final_message=chat.is_continued, tools=tools, options=chat.options
         )

@@ -48,6 +48,18 @@ def _without_reasoning(content: str, markers: Sequence[tuple[str, str]]) -> str:
     return content
 
 
+def _as_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _as_ascii_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+_FORMS: tuple[Callable[[str], str], ...] = (str, _as_json, _as_ascii_json)
+"""How a template may write a text."""
+
+
 class _Search:
     """Goes through a prompt from its beginning, as templates write messages in their order.
 
@@ -58,7 +70,7 @@ class _Search:
         self._prompt = prompt
         self._mentions = mentions
         self._position = 0
-        self._best_form: dict[str, int] = {}  # by role: the form that was found last
+        self._last_form: dict[str, Callable[[str], str]] = {}  # by role
         self._num_texts: dict[str, int] = {}
 
     def finds(self, content: str, role: str) -> bool:
@@ -66,20 +78,19 @@ class _Search:
         if not text:
             return True
         self._num_texts[text] = self._num_texts.get(text, 0) + 1
-        forms = [text, _as_json(text, ensure_ascii=False), _as_json(text, ensure_ascii=True)]
-        if self._is_ahead(forms, role):
+        if self._is_ahead(text, role):
             return True
-        num_shown = max(self._prompt.count(form) for form in dict.fromkeys(forms))
+        num_shown = max(self._prompt.count(write(text)) for write in _FORMS)
         return num_shown >= self._num_texts[text] if num_shown else self._has_most_words(text)
 
-    def _is_ahead(self, forms: list[str], role: str) -> bool:
-        best = self._best_form.get(role, 0)
-        for index in dict.fromkeys((best, *range(len(forms)))):
-            start = self._prompt.find(forms[index], self._position)
+    def _is_ahead(self, text: str, role: str) -> bool:
+        for write in dict.fromkeys((self._last_form.get(role, _FORMS[0]), *_FORMS)):
+            form = write(text)
+            start = self._prompt.find(form, self._position)
             if start >= 0:
-                self._best_form[role] = index
+                self._last_form[role] = write
                 if role not in INSTRUCTION_ROLES:  # which some templates write elsewhere
-                    self._position = start + len(forms[index])
+                    self._position = start + len(form)
                 return True
         return False
 
@@ -87,7 +98,3 @@ class _Search:
         words = sorted(set(_WORD.findall(text)), key=len, reverse=True)[:_NUM_WORDS]
         num_shown = sum(word in self._prompt or self._mentions(word) for word in words)
         return num_shown * 2 > len(words)
-
-
-def _as_json(text: str, *, ensure_ascii: bool) -> str:
-    return json.dumps(text, ensure_ascii=ensure_ascii)[1:-1]

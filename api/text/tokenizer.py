@@ -121,30 +121,29 @@ class Tokenizer:
         return list(self._backend.encode(text, add_special_tokens=add_special_tokens, verbose=False))
 
     def encode_pieces(self, pieces: Sequence[str]) -> list[int]:
-        """Returns the ids of a text that is given in pieces, so that no token spans two of them.
-
-        All but the first are encoded behind a line break: SentencePiece puts a space before what
-        begins a text.
-        """
+        """Returns the ids of a text that is given in pieces, so that no token spans two of them."""
         first, *others = pieces
-        distinct = list(dict.fromkeys(others))
-        behind_break = self._encode_all([_LINE_BREAK + piece for piece in distinct])
-        break_ids = self.encode(_LINE_BREAK)
-        following = {
-            piece: token_ids[len(break_ids) :]
-            if token_ids[: len(break_ids)] == break_ids
-            else self.encode(piece)
-            for piece, token_ids in zip(distinct, behind_break, strict=True)
-        }
         token_ids = self.encode(first)
+        following = self._encode_following(list(dict.fromkeys(others))) if others else {}
         for piece in others:
             token_ids += following[piece]
         return token_ids
 
+    def _encode_following(self, pieces: list[str]) -> dict[str, list[int]]:
+        """Encodes behind a line break: SentencePiece puts a space before what begins a text."""
+        break_ids = self.encode(_LINE_BREAK)
+        encoded: dict[str, list[int]] = {}
+        for piece, token_ids in zip(
+            pieces, self._encode_all([_LINE_BREAK + piece for piece in pieces]), strict=True
+        ):
+            is_apart = token_ids[: len(break_ids)] == break_ids
+            encoded[piece] = token_ids[len(break_ids) :] if is_apart else self.encode(piece)
+        return encoded
+
     def _encode_all(self, texts: list[str]) -> list[list[int]]:
         """Many short texts at once, where the backend's own Rust tokenizer says the same as the backend."""
         rust_tokenizer = getattr(self._backend, "backend_tokenizer", None)
-        if rust_tokenizer is None or not texts:
+        if rust_tokenizer is None:
             return [self.encode(text) for text in texts]
         for text in texts:
             text.encode("utf-8")

@@ -26,7 +26,7 @@ ALL_TEMPLATES = [
     templates.CHATML_WITH_TOOLS,
     templates.SHORT_IDS,
     templates.BARE_JSON,
-    templates.HARMONY.replace("{{ message.thinking }}", ""),
+    templates.HARMONY,
     templates.PARTS_ONLY,
     templates.TWO_ROLES,
     templates.SYSTEM_FIRST,
