@@ -13,6 +13,7 @@ from fastapi import Request
 from pydantic import BaseModel
 
 from api.errors import ApiError
+from api.protocol.compatibility.foreign import FOREIGN_NAMES
 from api.routes.body import parse_json, receive_body
 from api.routes.body_line import Checkpoint, is_large
 from api.routes.content_encoding import decode
@@ -46,7 +47,8 @@ class Intake(Generic[Body, Result]):
         body = self.parse(data, self.served, self.accepts_any_model)
         check_wanted()
         result = self.convert(body, self.served)
-        return body, result, list(islice(unknown_fields(body), _MAX_UNKNOWN_FIELDS))
+        looked_at = islice(unknown_fields(body), _MAX_UNKNOWN_FIELDS)
+        return body, result, [name for name in looked_at if name not in FOREIGN_NAMES]
 
 
 async def read_body(
