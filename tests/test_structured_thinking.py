@@ -49,7 +49,8 @@ def answer_like(
     Then it wants to stop thinking, and to end. Returns them, and what the client gets.
     """
     thinking = create_thinking(tokenizer, is_open=is_open, max_tokens=max_tokens, with_grammar=True)
-    constraint = Constraint(SamplingParams(grammar=_Grammar(tokenizer, regex), thinking=thinking))
+    sampling = SamplingParams(grammar=_Grammar(tokenizer, regex), thinking=thinking)
+    constraint = Constraint(sampling)
     ends = (tokenizer.id_of(EOS),)
     choice, build_masks = random.Random(seed), MaskBuilder()
     answer: list[int] = []
@@ -66,9 +67,24 @@ def answer_like(
         answer.append(chosen)
         constraint.consume(chosen)
         assert constraint.error is None
+    check_replay(sampling, answer, choice.randint(0, len(answer)), tokenizer.vocab_size)
     assert isinstance(thinking.text, AnswerThinking)
     pipeline = build_pipeline(tokenizer.as_tokenizer(), thinking.text.form)
     return [tokenizer.token_string(i) for i in answer], joined(stream(pipeline, answer))
+
+
+def check_replay(sampling: SamplingParams, answer: list[int], num_known: int, vocab_size: int) -> None:
+    """A sequence that stepped back begins with what is known, and allows the same again."""
+    masks = []
+    for split in (0, num_known):
+        constraint = Constraint(sampling)
+        for position, token_id in enumerate(answer[:num_known]):
+            if position >= split and constraint.has_mask:  # one of the two was asked on the way
+                MaskBuilder()([constraint], [()], vocab_size)
+            constraint.consume(token_id)
+        has_mask = constraint.has_mask
+        masks.append(MaskBuilder()([constraint], [()], vocab_size).tolist() if has_mask else None)
+    assert masks[0] == masks[1]
 
 
 def create_tokenizer(*pieces: str) -> PieceTokenizer:

@@ -55,15 +55,15 @@ class MarkerTokens:
         self._parts = [_parts(marker[place:], texts.following) for place in places]
         self._longer = [_longer(marker[place:], texts.following) for place in places]
         self._containing = [i for i, text in texts.following.items() if marker in text]
+        # What a model writes that knows the marker as one token; its letters alone are something else.
+        self._only_token = next((i for i in self._parts[0] if self._texts[i] == marker), None)
         can_end = self._find_ways()
         self._going_on = [self._usable(place, can_end) for place in places]
-        # What a model writes that knows the marker as one token, also where it spelled a part by chance.
-        self._only_token = next((i for i in self._parts[0] if self._texts[i] == marker), None)
         self._closing = [self._find_closing(place, can_end) for place in places]
         self.first_token_ids = self._first(texts.first, can_end)
 
     def going_on(self, num_written: int) -> Sequence[int]:
-        """The tokens that go on with the marker; its last one may bring more text."""
+        """The tokens by which a model may go on to write the marker; its last one may bring more text."""
         return self._going_on[num_written]
 
     def closing(self, num_written: int) -> Sequence[int]:
@@ -87,8 +87,10 @@ class MarkerTokens:
         return can_end
 
     def _usable(self, place: int, can_end: Sequence[bool]) -> tuple[int, ...]:
-        parts = [i for i in self._parts[place] if can_end[place + len(self._texts[i])]]
-        return (*parts, *filter(self._is_single, self._longer[place]))
+        longer = filter(self._is_single, self._longer[place])
+        if self._only_token is not None:
+            return () if place else (self._only_token, *longer)
+        return (*(i for i in self._parts[place] if can_end[place + len(self._texts[i])]), *longer)
 
     def _find_closing(self, place: int, can_end: Sequence[bool]) -> tuple[int, ...]:
         whole = [i for i in self._parts[place] if self._texts[i] == self.marker[place:]]
@@ -101,10 +103,7 @@ class MarkerTokens:
         return usual[0] if usual and usual[0] in parts else max(parts, key=self._length, default=None)
 
     def _first(self, texts: Mapping[int, str], can_end: Sequence[bool]) -> tuple[int, ...]:
-        """The tokens that may begin the marker as a text's first token.
-
-        Where the marker is one token, its first letters alone are something else.
-        """
+        """The tokens that may begin the marker as a text's first token."""
         whole = [i for i, text in texts.items() if text.startswith(self.marker) and self._is_single(i)]
         if self._only_token is not None:
             return tuple(whole)

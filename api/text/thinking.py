@@ -77,9 +77,9 @@ class AnswerThinkingTracker:
     @property
     def opening_token_ids(self) -> Sequence[int]:
         begin = self._markers.begin
-        if self._has_tokens or self._form.continues_text:
-            return begin.going_on(len(self.open_text))
-        return begin.first_token_ids
+        if not self._has_tokens and not self._form.continues_text:
+            return begin.first_token_ids
+        return begin.going_on(len(self.open_text))
 
     @property
     def closing_token_ids(self) -> Sequence[int]:

@@ -48,6 +48,12 @@ def test_what_closes_best_comes_first() -> None:
     assert tokenizer.token_string(end.closing(2)[0]) == END
 
 
+def test_a_marker_that_is_one_token_does_not_begin_with_its_letters() -> None:
+    tokenizer, end = tokens_of([*"</think>", "</", END, "</think>a"])
+    assert names(tokenizer, end.going_on(0)) == names(tokenizer, end.first_token_ids) == {END, "</think>a"}
+    assert end.going_on(1) == ()
+
+
 def test_a_sentencepiece_word_at_the_start_has_no_space(load_kind: Callable[[str], Tokenizer]) -> None:
     tokenizer = load_kind("sentencepiece")
     begin = MarkerTokens("the", MarkerTexts(tokenizer, ("the",)))

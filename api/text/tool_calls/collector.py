@@ -83,15 +83,23 @@ class ToolCallCollector:
     def end(self, marker: list[Fragment], *, is_cut: bool) -> Collected:
         """Returns the rest, at the marker or, ``is_cut``, at the answer's end."""
         if self._streamed_all():
-            cut = self._arguments.flush() if self._arguments else ""
+            collected = self._end_arguments(is_cut=is_cut)
             self._reset()
-            return Collected([ToolCallDelta(self.num_calls - 1, cut)] if cut else [])
+            return collected
         may_parse = self._format.parses_unclosed or not is_cut
         calls = parse_calls(self._body.text, self._format, self._tool_use) if may_parse else []
         if not calls:
             return Collected(content=self._give_up(marker))
         self._reset()
         return Collected([self._report(*call) for call in self._allowed(calls)])
+
+    def _end_arguments(self, *, is_cut: bool) -> Collected:
+        """A call that was cut stays cut; one that its marker ends is taken as whole."""
+        if self._arguments is None:
+            return Collected()
+        self._num_complete += not is_cut
+        rest = self._arguments.flush() if is_cut else self._arguments.close()
+        return Collected([ToolCallDelta(self.num_calls - 1, rest)] if rest else [])
 
     def _streamed_all(self) -> bool:
         """True when nothing but brackets is left of the calls that were streamed, or nothing matters."""

@@ -18,14 +18,14 @@ _LITERALS = {"True": "true", "False": "false", "None": "null"}
 class JsonObjectScanner:
     """Counts brackets outside of strings, and gives the text back as valid JSON where that is certain.
 
-    Mended are commas before a closing bracket, raw control characters and unknown escapes in strings, and
-    what Python writes otherwise: single quotes, ``True``, ``False``, ``None``. Whether the object is valid
-    apart from these is not its business.
+    Mended are commas before a closing bracket, brackets that are missing at the end, raw control characters
+    and unknown escapes in strings, and what Python writes otherwise: single quotes, ``True``, ``False``,
+    ``None``. Whether the object is valid apart from these is not its business.
     """
 
     def __init__(self, *, depth: int = 0) -> None:
         """``depth``: how many brackets are open before the text."""
-        self._depth = depth
+        self._closers = ["}"] * depth  # of the brackets that are open
         self._quote = ""  # what began the string that is open
         self._last = ""  # the last character outside of strings that is no blank
         self._held = ""  # was read, but what follows decides what becomes of it
@@ -53,6 +53,14 @@ class JsonObjectScanner:
         """Returns what was held back where the text was cut."""
         held, self._held = self._held, ""
         return '"' if held.startswith("'") else held
+
+    def close(self) -> str:
+        """Returns what was held back where the object was to end, and the brackets that were forgotten."""
+        may_end = not self._quote or self._held.startswith("'")
+        if not may_end or (self._last == ":" and not self._held):
+            return self.flush()
+        last = self._release("}") if self._held else ""
+        return last + "".join(reversed(self._closers))
 
     def _pass(self, text: str) -> str:
         if not self._quote:
@@ -82,9 +90,11 @@ class JsonObjectScanner:
         if char == '"' or (char == "'" and self._last in "{[,:"):
             self._quote = char
             return '"'
-        if char in "{[]}":
-            self._depth += 1 if char in "{[" else -1
-            self.is_done = self._depth <= 0
+        if char in "{[":
+            self._closers.append("}" if char == "{" else "]")
+        elif char in "}]":
+            del self._closers[-1:]
+            self.is_done = not self._closers
         self._last = char
         return char
 

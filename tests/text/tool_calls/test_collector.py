@@ -173,6 +173,16 @@ def test_damage_that_cannot_be_mended_comes_as_it_is(caller: Tokenizer) -> None:
     assert answer_of(caller, text) == Answer(".", calls=[("get_weather", '{"city": Paris}')])
 
 
+@pytest.mark.parametrize("allows_parallel", [True, False])
+def test_brackets_that_are_missing_before_the_marker_are_closed(
+    caller: Tokenizer, allows_parallel: bool
+) -> None:
+    text = '<tool_call>{"name": "get_weather", "arguments": {"days": 2, \n</tool_call>' + NOW
+    calls = answer_of(caller, text, allows_parallel=allows_parallel).calls
+    assert (calls[0][0], json.loads(calls[0][1])) == ("get_weather", {"days": 2})
+    assert calls[1:] == ([NOW_CALL] if allows_parallel else [])
+
+
 def test_a_call_that_is_cut_stays_cut(caller: Tokenizer) -> None:
     text = '<tool_call>{"name": "get_weather", "arguments": {"days": 2, '
     assert answer_of(caller, text).calls == [("get_weather", '{"days": 2, ')]

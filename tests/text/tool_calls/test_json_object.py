@@ -99,3 +99,23 @@ def test_valid_json_is_not_touched() -> None:
     assert valid_json(text) == text
     with pytest.raises(ValueError):
         valid_json('{"a": ')
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ('{"a": {"b": [1, 2', "]}}"),
+        ('{"a": {"b": 1}, ', " }"),
+        ('{"a": True', "true}"),
+        ("{'a': 'b'", '"}'),
+        ('{"a": "b', ""),
+        ('{"a": ', ""),
+        ('{"a": 1}', ""),
+    ],
+)
+def test_brackets_that_are_missing_where_it_was_to_end(text: str, rest: str) -> None:
+    scanner = JsonObjectScanner()
+    _, certain = scanner.feed(text)
+    assert scanner.close() == rest
+    if rest:
+        json.loads(certain + rest)
