@@ -10,7 +10,7 @@ class TokenizeRequest(ChatPromptFields):
     """Either a prompt or a chat; what shapes a chat's prompt has its names of the chat completions."""
 
     model: str | None = None
-    prompt: str | None = None
+    prompt: str | None = None  # names of special tokens in it become these tokens
     messages: Messages | None = None
     add_special_tokens: bool | None = None  # of a prompt; a chat's are the template's
 

@@ -72,6 +72,7 @@ class _Search:
         self._position = 0
         self._last_form: dict[str, Callable[[str], str]] = {}  # by role
         self._num_texts: dict[str, int] = {}
+        self._prompt_words: frozenset[str] | None = None
 
     def finds(self, content: str, role: str) -> bool:
         text = content.strip()
@@ -95,6 +96,9 @@ class _Search:
         return False
 
     def _has_most_words(self, text: str) -> bool:
+        """Long words count more: the short ones are in any prompt."""
+        if self._prompt_words is None:
+            self._prompt_words = frozenset(_WORD.findall(self._prompt))
         words = sorted(set(_WORD.findall(text)), key=len, reverse=True)[:_NUM_WORDS]
-        num_shown = sum(word in self._prompt or self._mentions(word) for word in words)
-        return num_shown * 2 > len(words)
+        shown = [word for word in words if word in self._prompt_words or self._mentions(word)]
+        return sum(map(len, shown)) * 2 > sum(map(len, words))

@@ -68,7 +68,7 @@ class TemplateSupport:
         if self.content_parts:
             line += f"; content as parts for {', '.join(sorted(self.content_parts))}"
         calls = ("tools", "tool_calls", "tool_results")
-        native = [name.replace("_", " ") for name in calls if getattr(self, name)]
+        native = [name.replace("_", " ") for name in calls if self.tools and getattr(self, name)]
         return f"{line}; writes {', '.join(native) or 'no tools'} itself"
 
     def fallbacks(self) -> list[TemplateSupport]:

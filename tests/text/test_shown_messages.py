@@ -50,10 +50,15 @@ def test_a_switch_that_the_template_knows_may_be_taken_out() -> None:
     def mentions(word: str) -> bool:
         return word == "no_think"
 
-    assert find("[S]Be brief.", message("system", "Be brief. /no_think")) is None
+    assert find("[S]Be brief.", message("system", "Be brief. /no_think"), mentions=mentions) is None
     assert find("[S]", message("system", "/no_think"), mentions=mentions) is None
     assert find("[U]Hi you", user("Hi/no_think you"), mentions=mentions) is None
     assert find("[S]", message("system", "/no_think")) == 0
+
+
+def test_a_few_short_words_are_not_the_text() -> None:
+    assert find("[U]What is it and is it here?", message("system", "It is and is translation10.")) == 0
+    assert find("[U]translation1000", user("the translation1")) == 0
 
 
 def test_a_text_that_is_said_twice_must_be_there_twice() -> None:
