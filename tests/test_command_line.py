@@ -81,6 +81,7 @@ def test_every_option_reaches_its_field() -> None:
         "--prefix-cache-disk 1GB",
         "--prefix-cache-dir",
         "--prefix-cache off --prefix-cache-dir there",
+        "--kv-memory 1MB --prefix-cache-memory 2MB",
         "--nonsense",
         "model another",
         f"--kv-memory {'9' * 400}",

@@ -163,7 +163,12 @@ def test_what_one_engine_read_the_next_one_finds_on_disk(folder: Path, tmp_path:
     lines: list[str] = []
     for wanted in (0, 64):
         engine = load_engine(settings, lines.append)
-        sequence = create_sequence(1, num_prompt_tokens=70, max_tokens=5)
+        sequence = create_sequence(1, num_prompt_tokens=70, max_tokens=5, cache_salt="a key's")
+        for salt in ("", "another key's"):
+            others = create_sequence(1, num_prompt_tokens=70, cache_salt=salt)
+            assert engine.prefix_disk.read(others).next() is None
+        outside = create_sequence(1, num_prompt_tokens=70, cache_salt="a key's", uses_prefix_cache=False)
+        assert engine.prefix_disk.read(outside).next() is None
         reading = engine.prefix_disk.read(sequence)
         while (blocks := reading.next()) is not None:
             engine.prefix_disk.adopt(blocks)

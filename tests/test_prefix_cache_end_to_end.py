@@ -25,9 +25,14 @@ def http() -> Iterator[httpx.Client]:
     program.kill()
 
 
-def ask(http: httpx.Client, messages: list[dict[str, str]], max_tokens: int, **fields: Any) -> dict[str, Any]:
+def ask(
+    http: httpx.Client, messages: list[dict[str, str]], max_tokens: int, key: str = "", **fields: Any
+) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     body = {"model": "model", "messages": messages, "max_tokens": max_tokens, "temperature": 0, **fields}
-    answer: dict[str, Any] = http.post("/v1/chat/completions", json=body).raise_for_status().json()
+    answer: dict[str, Any] = (
+        http.post("/v1/chat/completions", json=body, headers=headers).raise_for_status().json()
+    )
     return answer
 
 
@@ -69,6 +74,27 @@ def test_another_salt_finds_nothing(http: httpx.Client) -> None:
     assert num_cached(first) == 0
     assert num_cached(ask(http, messages, 1, cache_salt="two")) == 0
     assert num_cached(ask(http, messages, 1, cache_salt="one")) > 160
+
+
+def test_another_api_key_finds_nothing(http: httpx.Client) -> None:
+    messages = [
+        {"role": "user", "content": "What two customers ask, and neither is to know of the other. " * 8}
+    ]
+    assert num_cached(ask(http, messages, 1, key="sk-one")) == 0
+    assert num_cached(ask(http, messages, 1, key="EMPTY")) == 0
+    assert num_cached(ask(http, messages, 1)) == 0
+    for key in ("sk-one", "EMPTY", ""):
+        assert num_cached(ask(http, messages, 1, key=key)) >= 96
+
+
+def test_a_prompt_that_stays_out_of_the_cache_finds_and_leaves_nothing(http: httpx.Client) -> None:
+    messages = [{"role": "user", "content": "A question that nobody is to find again, not even I. " * 10}]
+    before = http.get("/stats").json()["prefix_cache"]
+    for _ in range(2):
+        assert num_cached(ask(http, messages, 1, cache_prompt=False)) == 0
+    after = http.get("/stats").json()["prefix_cache"]
+    assert [after[name] - before[name] for name in ("blocks", "evicted_blocks")] == [0, 0]
+    assert num_cached(ask(http, messages, 1)) == 0
 
 
 def test_a_system_prompt_that_many_share_is_read_once(http: httpx.Client) -> None:

@@ -60,8 +60,6 @@ class BlockCache:
     # --- a sequence comes ------------------------------------------------------------------------
 
     def lookup(self, sequence: Sequence) -> Items[Block]:
-        if not sequence.uses_prefix_cache:
-            return ()
         hit = list(takewhile(lambda block: block.is_kept, self._prefix(sequence)))
         while hit and not hit[-1].has_state:
             hit.pop()
@@ -73,8 +71,6 @@ class BlockCache:
         self._release_pins(blocks)
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
-        if not sequence.uses_prefix_cache:
-            return False
         awaited = self._awaited.pop(sequence.sequence_id, None)
         if awaited is None or not awaited.is_read_by(active_ids):
             awaited = self._read_by_others(sequence, active_ids)
@@ -99,7 +95,7 @@ class BlockCache:
 
     def _prefix(self, sequence: Sequence) -> list[Block]:
         """What exists of its prefix. Its last token is always computed: its logits are needed."""
-        num_blocks = (sequence.num_known - 1) // self.sizes.num_tokens
+        num_blocks = (sequence.num_known - 1) // self.sizes.num_tokens if sequence.uses_prefix_cache else 0
         return list(self._tree.walk(sequence.cache_salt, sequence.token_ids, num_blocks))
 
     def _read_by_others(self, sequence: Sequence, active_ids: Container[int]) -> Block | None:

@@ -36,6 +36,9 @@ def prompt_output(sequence: Sequence, scored: ScoredTokens) -> StepOutput | None
     sequence.num_scored += len(new)
     return StepOutput(sequence.request_id, choice_index=sequence.choice_index, prompt_logprobs=new)
 
+# How MLX says so, in a RuntimeError: its allocators on Metal and CUDA, Metal itself, CUDA itself.
+_MEMORY_WORDS = ("malloc]", "unable to allocate", "insufficient memory", "out of memory")
+
 
 def last_output(
     sequence: Sequence, reason: FinishReason | None = None, error: ApiError | None = None
@@ -48,6 +51,11 @@ def last_output(
 def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_of_memory(error):
         return OutOfMemoryError("The device ran out of memory on this request.")
     return ServerSideError("The model failed on this request.")
+
+
+def _is_of_memory(error: Exception) -> bool:
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return any(words in text for words in _MEMORY_WORDS)
