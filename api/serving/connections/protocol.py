@@ -26,7 +26,7 @@ from api.serving.connections.refusal import refusal_bytes
 from api.serving.connections.upgrade import head_without_offer
 
 _MAX_HEAD_BYTES = 64 * 1024
-_MAX_BYTES_AHEAD = 64 * 1024  # of requests that are sent before the one at hand is answered
+_MAX_BYTES_AHEAD = 256 * 1024  # of requests that are sent before the one at hand is answered
 
 
 class ServingConfig(uvicorn.Config):
@@ -134,7 +134,9 @@ class ClientConnection(HttpToolsProtocol):
     def _keep_for_later(self, data: bytes) -> None:
         self._ahead += data
         if len(self._ahead) > _MAX_BYTES_AHEAD:
-            self.flow.pause_reading()
+            # Reading goes on, or the client's end would not be noticed; what was too much is not heard.
+            self._ahead.clear()
+            self._end_behind_answer()
 
     # --- parsing --------------------------------------------------------------------------------
 
@@ -241,10 +243,16 @@ class ClientConnection(HttpToolsProtocol):
 
     def _refuse(self, error: ApiError) -> None:
         """Ends the connection with ``error``, or without it where an answer is on its way."""
-        awaited, self._is_over = self.awaited, True
+        awaited = self.awaited
         if awaited is Awaited.ANSWER and self._is_answering:
-            self.cycle.keep_alive = False  # behind the answers to what came before
+            self._end_behind_answer()
             return
         if awaited is not Awaited.BODY or not self.cycle.response_started:
             self.transport.write(refusal_bytes(error, self.server_state.default_headers))
+        self._is_over = True
         self.transport.close()
+
+    def _end_behind_answer(self) -> None:
+        """Closes once all is answered that has come so far; what else comes is not heard."""
+        self._is_over = True
+        self.cycle.keep_alive = False

@@ -187,6 +187,27 @@ def test_pipelined_requests_whose_client_has_gone_leave_nothing_running(
     assert handler.cancelled == [handler.requests[0].request_id]
 
 
+def test_who_sends_too_far_ahead_is_noticed_leaving_all_the_same() -> None:
+    handler = FakeServerHandler(silent)
+    with live_server(handler) as url:
+        client = connect(url)
+        client.sendall(post())
+        wait_until(lambda: handler.requests)
+        client.sendall(post() * 5000)
+        client.close()
+        wait_until(lambda: handler.cancelled)
+    assert len(handler.requests) == 1
+
+
+def test_what_is_sent_too_far_ahead_is_not_answered(handler: FakeServerHandler) -> None:
+    with live_server(handler) as url, connect(url) as client:
+        client.sendall(post())
+        wait_until(lambda: handler.requests)
+        client.sendall(post() * 5000)
+        finish(handler)
+        assert read_until(client, b"}}").count(b"HTTP/1.1 200") == 1
+
+
 # --- half-closed connections --------------------------------------------------------------------
 
 
