@@ -26,6 +26,7 @@ from api.serving.connections.refusal import refusal_bytes
 from api.serving.connections.upgrade import head_without_offer
 
 _MAX_HEAD_BYTES = 64 * 1024
+_SLICE_BYTES = 16 * 1024  # parsed at once: hundreds of requests may be in it
 _MAX_BYTES_AHEAD = 256 * 1024  # of requests that are sent before the one at hand is answered
 
 
@@ -124,12 +125,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        if self._is_over:
-            return
-        if self._is_answering and self.awaited is Awaited.ANSWER:
-            self._keep_for_later(data)
-        else:
-            self._parse(data)
+        self._parse(data)
 
     def _keep_for_later(self, data: bytes) -> None:
         self._ahead += data
@@ -141,6 +137,15 @@ class ClientConnection(HttpToolsProtocol):
     # --- parsing --------------------------------------------------------------------------------
 
     def _parse(self, data: bytes) -> None:
+        for start in range(0, len(data), _SLICE_BYTES):
+            if self._is_over:
+                return
+            if self._is_answering and self.awaited is Awaited.ANSWER:
+                self._keep_for_later(data[start:])
+                return
+            self._parse_slice(data[start : start + _SLICE_BYTES])
+
+    def _parse_slice(self, data: bytes) -> None:
         self._num_unparsed_bytes += len(data)
         try:
             self._feed(data)
