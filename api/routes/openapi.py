@@ -86,7 +86,7 @@ _STATUS_TEXTS = {
     400: "A field is wrong, or cannot be honoured",
     404: "No such model",
     413: "The body is too large",
-    415: "The body is no JSON",
+    415: "The body is no JSON, or compressed in a way that is not known",
     429: "The queue is full",
     500: "The server failed",
     503: "The server does not take requests now",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 # A body that comes more slowly than this is a way to hold connections, not to send a body.
@@ -27,7 +27,7 @@ class Progress:
     body_started_seconds: float = 0.0
     num_body_bytes: int = 0
     unsent_bytes: int = 0  # at the last look
-    unsent_seconds: float = field(default=0.0)  # when they last became fewer
+    unsent_seconds: float = 0.0  # when they last became fewer
 
     def body_begins(self, now_seconds: float) -> None:
         self.last_seconds = self.body_started_seconds = now_seconds

@@ -26,7 +26,8 @@ from api.serving.connections.refusal import refusal_bytes
 from api.serving.connections.upgrade import head_without_offer
 
 _MAX_HEAD_BYTES = 64 * 1024
-_MAX_BYTES_AHEAD = 64 * 1024  # of requests that are sent before the one at hand is answered
+_SLICE_BYTES = 16 * 1024  # parsed at once: hundreds of requests may be in it
+_MAX_BYTES_AHEAD = 256 * 1024  # of requests that are sent before the one at hand is answered
 
 
 class ServingConfig(uvicorn.Config):
@@ -124,21 +125,27 @@ class ClientConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        if self._is_over:
-            return
-        if self._is_answering and self.awaited is Awaited.ANSWER:
-            self._keep_for_later(data)
-        else:
-            self._parse(data)
+        self._parse(data)
 
     def _keep_for_later(self, data: bytes) -> None:
         self._ahead += data
         if len(self._ahead) > _MAX_BYTES_AHEAD:
-            self.flow.pause_reading()
+            # Reading goes on, or the client's end would not be noticed; what was too much is not heard.
+            self._ahead.clear()
+            self._end_behind_answer()
 
     # --- parsing --------------------------------------------------------------------------------
 
     def _parse(self, data: bytes) -> None:
+        for start in range(0, len(data), _SLICE_BYTES):
+            if self._is_over:
+                return
+            if self._is_answering and self.awaited is Awaited.ANSWER:
+                self._keep_for_later(data[start:])
+                return
+            self._parse_slice(data[start : start + _SLICE_BYTES])
+
+    def _parse_slice(self, data: bytes) -> None:
         self._num_unparsed_bytes += len(data)
         try:
             self._feed(data)
@@ -241,10 +248,16 @@ class ClientConnection(HttpToolsProtocol):
 
     def _refuse(self, error: ApiError) -> None:
         """Ends the connection with ``error``, or without it where an answer is on its way."""
-        awaited, self._is_over = self.awaited, True
+        awaited = self.awaited
         if awaited is Awaited.ANSWER and self._is_answering:
-            self.cycle.keep_alive = False  # behind the answers to what came before
+            self._end_behind_answer()
             return
         if awaited is not Awaited.BODY or not self.cycle.response_started:
             self.transport.write(refusal_bytes(error, self.server_state.default_headers))
+        self._is_over = True
         self.transport.close()
+
+    def _end_behind_answer(self) -> None:
+        """Closes once all is answered that has come so far; what else comes is not heard."""
+        self._is_over = True
+        self.cycle.keep_alive = False

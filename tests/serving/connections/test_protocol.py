@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from api.serving.connections.cycle import Cycle
+from api.serving.connections.protocol import ClientConnection
 from api.types import FinishReason
 from tests.fakes.live_server import live_server, wait_until
 from tests.fakes.server_handler import FakeServerHandler, Script, ends, hanging, silent
@@ -32,6 +34,18 @@ def handler() -> FakeServerHandler:
 def error_of(answer: bytes) -> dict[str, str | None]:
     error: dict[str, str | None] = orjson.loads(answer.partition(b"\r\n\r\n")[2])["error"]
     return error
+
+
+@pytest.mark.parametrize(
+    ("base", "names"),
+    [
+        (ClientConnection, "_start_asgi_task _unset_keepalive_if_required eof_received on_response_complete"),
+        (Cycle, "send receive run_asgi"),
+    ],
+)
+def test_what_is_overridden_or_called_is_still_uvicorns(base: type, names: str) -> None:
+    for name in names.split():
+        assert hasattr(base.__mro__[1], name)
 
 
 # --- upgrades -----------------------------------------------------------------------------------
@@ -185,6 +199,33 @@ def test_pipelined_requests_whose_client_has_gone_leave_nothing_running(
         client.close()
         wait_until(lambda: handler.cancelled)
     assert handler.cancelled == [handler.requests[0].request_id]
+
+
+def test_who_sends_too_far_ahead_is_noticed_leaving_all_the_same() -> None:
+    handler = FakeServerHandler(silent)
+    with live_server(handler) as url:
+        client = connect(url)
+        client.sendall(post())
+        wait_until(lambda: handler.requests)
+        client.sendall(post() * 5000)
+        client.close()
+        wait_until(lambda: handler.cancelled)
+    assert len(handler.requests) == 1
+
+
+def test_what_is_sent_too_far_ahead_is_not_answered(handler: FakeServerHandler) -> None:
+    with live_server(handler) as url, connect(url) as client:
+        client.sendall(post())
+        wait_until(lambda: handler.requests)
+        client.sendall(post() * 5000)
+        finish(handler)
+        assert read_until(client, b"}}").count(b"HTTP/1.1 200") == 1
+
+
+def test_hundreds_of_pipelined_requests_are_all_answered(url: str) -> None:
+    num_requests = 1500  # several slices, all of them within what may be sent ahead
+    answer = exchange(url, b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n" * num_requests + post(headers=LAST))
+    assert answer.count(b"HTTP/1.1 200") == num_requests + 1
 
 
 # --- half-closed connections --------------------------------------------------------------------
