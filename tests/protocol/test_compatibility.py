@@ -75,7 +75,7 @@ def seen(path: str, *parts: dict[str, Any]) -> tuple[GenerationRequest, str]:
     assert response.status_code == 200, response.text
     assert request is not None
     answer = re.sub(r'"(id|created)":("[^"]*"|\d+)', "", response.text)
-    return replace(request, request_id="", arrival_seconds=0.0, client_id=""), answer
+    return replace(request, request_id="", arrival_seconds=0.0, client_id="", x_request_id=""), answer
 
 
 @rows_with(Support.HONOURED)
