@@ -30,7 +30,8 @@ from api.serving.exit_codes import STARTUP_ERROR_CODE
 from api.serving.process_end import end_process
 from api.serving.server import serve
 from api.serving.sockets import open_socket
-from api.serving.supervisor import OnServing, Supervisor
+from api.serving.supervision import Supervision
+from api.serving.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -81,17 +82,17 @@ def create_handler(config: ServerConfig) -> ServerHandler:
     return ServerHandler(config)
 
 
-def run_worker(config: ServerConfig, sock: socket.socket, on_serving: OnServing) -> int:
+def run_worker(config: ServerConfig, sock: socket.socket, supervision: Supervision) -> int:
     """A supervised process's whole work; returns the exit code."""
     with queued_prints(configure_logging(config.verbose, config.log_format)):
-        return load_and_serve(config, sock, on_serving)
+        return load_and_serve(config, sock, supervision)
 
 
-def load_and_serve(config: ServerConfig, sock: socket.socket, on_serving: OnServing = lambda: None) -> int:
+def load_and_serve(config: ServerConfig, sock: socket.socket, supervision: Supervision) -> int:
     """Loads and serves in this process; returns the exit code."""
     try:
         handler = create_handler(config)
-        return serve(config, create_app(config, handler), handler, sock, on_serving)
+        return serve(config, create_app(config, handler), handler, sock, supervision)
     except StartupError as error:
         return _report(error)
 
@@ -108,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             sock = open_socket(config.host, config.port)
             if config.workers == 1 and not config.reload:
-                return load_and_serve(config, sock)
+                return load_and_serve(config, sock, Supervision())
             return _supervise(config, sock)
         except StartupError as error:
             return _report(error)

@@ -120,7 +120,9 @@ class ServerHandler:
     # --- life -----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the threads; the model loads on the batch thread. Needs the running event loop."""
+        """Starts the threads, once; the model loads on the batch thread. Needs the running event loop."""
+        if self._loop is not None:
+            return
         self._loop = asyncio.get_running_loop()
         for worker in self._workers:
             worker.start()

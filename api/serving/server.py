@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import cast
 
@@ -26,6 +25,7 @@ from api.serving.connections.protocol import ServingConfig
 from api.serving.exit_codes import ENGINE_DEAD_CODE
 from api.serving.sockets import url_of
 from api.serving.stop_signals import insists, stop_signals
+from api.serving.supervision import Supervision
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ _IDLE_CONNECTION_SECONDS = 75
 # How long a dead engine's process still answers: live requests get their error, /health says why.
 _DEAD_SECONDS = 1.0
 _LAST_RESORT_SECONDS = 15.0  # for the rest of its end, whatever hangs
+_ALONE = Supervision()
 
 
 def serve(
@@ -45,13 +46,13 @@ def serve(
     app: ASGIApp,
     handler: ServerHandler,
     sock: socket.socket,
-    on_serving: Callable[[], None] = lambda: None,
+    supervision: Supervision = _ALONE,
 ) -> int:
     """Serves until a signal has been obeyed or the engine is dead; returns the exit code.
 
-    ``on_serving`` is called when the model is loaded. Raises StartupError when the model cannot be loaded.
+    Raises StartupError when the model cannot be loaded.
     """
-    server = DrainingServer(config, app, handler, url_of(sock), on_serving)
+    server = DrainingServer(config, app, handler, url_of(sock), supervision)
     if signal.SIGHUP in stop_signals():
         signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn sets the others
     server.run([sock])
@@ -72,7 +73,7 @@ class DrainingServer(uvicorn.Server):
         app: ASGIApp,
         handler: ServerHandler,
         url: str,
-        on_serving: Callable[[], None] = lambda: None,
+        supervision: Supervision = _ALONE,
     ) -> None:
         raise_open_file_limit()
         patience = Patience(config.idle_read_seconds, _IDLE_CONNECTION_SECONDS)
@@ -81,7 +82,8 @@ class DrainingServer(uvicorn.Server):
         self.load_error: StartupError | None = None
         self.is_engine_dead = False
         self._handler = handler
-        self._on_serving = on_serving
+        self._supervision = supervision
+        self._is_drained = asyncio.Event()
         self._ends_when_dead = config.exit_when_dead == "on"
         self._drain_seconds = config.drain_seconds
         self._url = url
@@ -93,12 +95,22 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._supervision.listens_when_loaded:
+            self._handler.start()
+            await self._wait_loaded_or_drained()
         await super().startup(sockets)
         self._tasks.append(asyncio.create_task(self._watch_load()))
         connections = cast("set[Connection]", self.server_state.connections)
         self._tasks.append(asyncio.create_task(self._doorkeeper.watch(connections)))
         if self._ends_when_dead:
             self._tasks.append(asyncio.create_task(self._watch_engine()))
+
+    async def _wait_loaded_or_drained(self) -> None:
+        waits = [asyncio.create_task(each) for each in (self._handler.wait_loaded(), self._is_drained.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)  # what a load raised is met again in _watch_load
 
     async def _watch_load(self) -> None:
         try:
@@ -107,7 +119,7 @@ class DrainingServer(uvicorn.Server):
             self.load_error = error
             self.should_exit = True
             return
-        self._on_serving()
+        self._supervision.on_serving()
         if not self._is_draining:
             self._announce()
 
@@ -158,6 +170,7 @@ class DrainingServer(uvicorn.Server):
             await self._handler.drain(self._drain_seconds)
         finally:
             self.should_exit = True
+            self._is_drained.set()
 
 
 def _uvicorn_config(config: ServerConfig, app: ASGIApp, doorkeeper: Doorkeeper) -> ServingConfig:

@@ -23,11 +23,11 @@ from api.serving.process_end import end_process
 from api.serving.restarts import RestartPolicy
 from api.serving.server import ECHO_SECONDS
 from api.serving.stop_signals import insists, stop_signals
+from api.serving.supervision import Supervision
 
 log = structlog.get_logger(__name__)
 
-OnServing = Callable[[], None]
-WorkerTarget = Callable[[socket.socket, OnServing], int]  # calls it as soon as requests are answered
+WorkerTarget = Callable[[socket.socket, Supervision], int]
 
 _RELOAD_PERIOD_SECONDS = 0.5
 
@@ -89,10 +89,12 @@ class Supervisor:
         self._signal, self._signalled_seconds = sig, now_seconds
         os.write(self._wake_writer, b"!")
 
-    def _start_worker(self) -> None:
+    def _start_worker(self, listens_when_loaded: bool = False) -> None:
         context = multiprocessing.get_context("spawn")
         serving, told = context.Pipe(duplex=False)
-        process = context.Process(target=run_supervised, args=(self._target, self._sock, told))
+        process = context.Process(
+            target=run_supervised, args=(self._target, self._sock, told, listens_when_loaded)
+        )
         process.start()
         told.close()  # the worker has its own: it is closed when the worker ends
         self._workers.append(Worker(process, time.monotonic(), serving))
@@ -140,7 +142,7 @@ class Supervisor:
         for due_seconds in [each for each in self._due_starts if each <= now_seconds]:
             self._due_starts.remove(due_seconds)
             if self._signal is None:
-                self._start_worker()
+                self._start_worker(listens_when_loaded=bool(self._workers))
 
     def _reload(self, changed: Path) -> None:
         log.info("code changed, restarting", file=str(changed))
@@ -159,12 +161,15 @@ class Supervisor:
         self._workers.clear()
 
 
-def run_supervised(target: WorkerTarget, sock: socket.socket, told: Connection) -> None:
+def run_supervised(
+    target: WorkerTarget, sock: socket.socket, told: Connection, listens_when_loaded: bool
+) -> None:
     """A worker's whole life. Ctrl-C and a closing terminal reach the whole group: the parent decides."""
     for each in (signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    end_process(target(sock, functools.partial(told.send_bytes, b"serving")))
+    tell = functools.partial(told.send_bytes, b"serving")
+    end_process(target(sock, Supervision(tell, listens_when_loaded)))
 
 
 def _end_with_parent() -> None:

@@ -22,7 +22,8 @@ from api.server_handler import Health
 from api.serving.exit_codes import STARTUP_ERROR_CODE
 from api.serving.server import serve
 from api.serving.sockets import open_socket, url_of
-from api.serving.supervisor import OnServing, Supervisor
+from api.serving.supervision import Supervision
+from api.serving.supervisor import Supervisor
 from api.types import GenerationRequest
 from app import create_app
 from tests.fakes.server_handler import FakeChannel, FakeServerHandler, hanging, hello
@@ -57,12 +58,12 @@ class ProgramHandler(FakeServerHandler):
                 channel.put(Failed(channel.request_id, NotServingError("The server is shutting down.")))
 
 
-def run(mode: str, config: ServerConfig, sock: socket.socket, on_serving: OnServing = lambda: None) -> int:
+def run(mode: str, config: ServerConfig, sock: socket.socket, supervision: Supervision) -> int:
     if mode == "crash":
         return 7
     handler = ProgramHandler(mode).typed
     try:
-        return serve(config, create_app(config, handler), handler, sock, on_serving)
+        return serve(config, create_app(config, handler), handler, sock, supervision)
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)
         return STARTUP_ERROR_CODE
@@ -74,7 +75,7 @@ def main() -> int:
     print(url_of(sock), flush=True)
     target = functools.partial(run, mode, config)
     if config.workers == 1 and not config.reload:
-        return target(sock)
+        return target(sock, Supervision())
     watched = Path(os.environ["WATCHED"]) if config.reload else None
     return Supervisor(target, sock, config.workers, watched).run()
 
