@@ -36,6 +36,7 @@ def prompt_output(sequence: Sequence, scored: ScoredTokens) -> StepOutput | None
     sequence.num_scored += len(new)
     return StepOutput(sequence.request_id, choice_index=sequence.choice_index, prompt_logprobs=new)
 
+
 # How MLX says so, in a RuntimeError: its allocators on Metal and CUDA, Metal itself, CUDA itself.
 _MEMORY_WORDS = ("malloc]", "unable to allocate", "insufficient memory", "out of memory")
 

@@ -14,6 +14,7 @@ from api.schemas.wire import (
     INT64_MIN,
     LIST_TAG,
     STRING_TAG,
+    InPortions,
     TokenId,
     WireModel,
     by_json_type,
@@ -46,7 +47,7 @@ def _pairs_as_object(value: Any) -> Any:
     return {str(token_id): bias for token_id, bias in value}
 
 
-LogitBias = Annotated[dict[TokenIdText, Bias], BeforeValidator(_pairs_as_object)]
+LogitBias = Annotated[dict[TokenIdText, Bias], InPortions, BeforeValidator(_pairs_as_object)]
 PositiveInt = Annotated[int, Field(ge=1)]
 CacheSalt = Annotated[str, Field(min_length=1, max_length=1024)]
 

@@ -87,8 +87,12 @@ def test_configuring_twice_does_not_double_the_lines(capsys: pytest.CaptureFixtu
     assert len(lines(capsys)) == 1
 
 
-def test_uvicorns_coloured_copy_of_a_message_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_uvicorns_coloured_copy_of_a_message_is_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     configure_logging(verbose=False, log_format="json")
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "level", logging.INFO)  # a server sets its own
+    logging.getLogger("uvicorn.error").manager._clear_cache()  # type: ignore[attr-defined]
     logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "\x1b[36mStarted\x1b[0m"})
     (line,) = lines(capsys)
     assert "color_message" not in json.loads(line)

@@ -37,7 +37,7 @@ def test_every_list_is_checked_up_to_its_first_fault(model: type[BaseModel]) -> 
         (DetokenizeRequest, {"tokens": ["a"] * 1000}),
         (CompletionRequest, {"model": "m", "prompt": [1] + ["a"] * 1000}),
         (ChatCompletionRequest, {"model": "m", "messages": [{"role": "user", "content": 1}] * 1000}),
-        (ChatCompletionRequest, CHAT | {"bad_words": [1] * 1000}),
+        (ChatCompletionRequest, CHAT | {"stop_token_ids": ["a"] * 60}),
         (ChatCompletionRequest, CHAT | {"guided_choice": [1] * 1000}),
     ],
 )

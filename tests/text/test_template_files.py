@@ -15,6 +15,7 @@ from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import ChatPrompt
 from tests.text.conftest import byte_level, write_folder
 
+NEW = "NEW {{ messages[0].content }}"
 PROMPT = ChatPrompt(({"role": "user", "content": "Hi"},))
 
 
@@ -32,10 +33,10 @@ def test_the_old_file_of_models_that_see(tmp_path: Path) -> None:
     assert render_chat(tokenizer, PROMPT).text == "OLD Hi"
 
 
-@pytest.mark.parametrize("newer", [{"template": "NEW"}, {"chat_template__jinja": "NEW"}])
+@pytest.mark.parametrize("newer", [{"template": NEW}, {"chat_template__jinja": NEW}])
 def test_newer_places_come_first(tmp_path: Path, newer: dict[str, str]) -> None:
     tokenizer = load(tmp_path, chat_template__json={"chat_template": "OLD"}, **newer)
-    assert render_chat(tokenizer, PROMPT).text == "NEW"
+    assert render_chat(tokenizer, PROMPT).text == "NEW Hi"
 
 
 @pytest.mark.parametrize("content", ["{", [1], {}, {"chat_template": 5}, {"chat_template": None}])
