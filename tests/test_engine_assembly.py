@@ -275,7 +275,9 @@ CANCELLED = ((101, 1, 4), (102, 3, 12), (103, 8, 9), (104, 15, 30))
 
 @pytest.fixture(scope="module")
 def default_engine() -> Iterator[LoadedEngine]:
-    yield load_engine(ServerConfig(engine=EngineConfig(kv_memory_bytes=10**9)), lambda line: None)
+    # Prompts are read at once, however slow the machine is, so that the batch fills.
+    config = EngineConfig(kv_memory_bytes=10**9, step_stall_ms=5000)
+    yield load_engine(ServerConfig(engine=config), lambda line: None)
     mx.clear_cache()
 
 

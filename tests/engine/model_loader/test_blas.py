@@ -100,7 +100,8 @@ def test_mlx_multiplies_with_the_preloaded_library() -> None:
 def test_amd_processors_with_avx512_get_its_kernels(
     vendor: str, chosen: str | None, wanted: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "")  # so that what is set here is undone: others start servers
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
     if chosen:
         monkeypatch.setenv("OPENBLAS_CORETYPE", chosen)
     (tmp_path / "proc").mkdir()
@@ -108,4 +109,3 @@ def test_amd_processors_with_avx512_get_its_kernels(
     (tmp_path / "proc/cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: {flags}\n")
     preload_blas(root=tmp_path)
     assert os.environ.get("OPENBLAS_CORETYPE") == wanted
-    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
