@@ -36,6 +36,7 @@ LEVELS = {
     "api.option_values": 0,
     "api.shortening": 0,
     "api.errors": 0,
+    "api.thread_priority": 0,
     "api.open_files": 0,
 }
 # Packages of one level that form one part, and the one dependency between two parts of a level.
@@ -52,6 +53,7 @@ SAME_PART = [
         "api.option_values",
         "api.shortening",
         "api.errors",
+        "api.thread_priority",
         "api.open_files",
     },
 ]

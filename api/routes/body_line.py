@@ -11,6 +11,7 @@ from starlette.types import Receive
 
 from api.errors import QueueFullError, RequestTimeoutError
 from api.routes.exchange import run_while_connected
+from api.thread_priority import yield_to_others
 
 Checkpoint = Callable[[], None]
 Result = TypeVar("Result")
@@ -29,8 +30,8 @@ class BodyLine:
 
     def __init__(self, max_bytes: int, timeout_seconds: float | None) -> None:
         """``max_bytes``: of all bodies in line."""
-        self._medium = ThreadPoolExecutor(1, thread_name_prefix="medium bodies")
-        self._large = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
+        self._medium = ThreadPoolExecutor(1, "medium bodies", yield_to_others)
+        self._large = ThreadPoolExecutor(1, "large bodies", yield_to_others)
         self._max_bytes = max_bytes
         self._timeout_seconds = timeout_seconds
         self._num_bytes = 0

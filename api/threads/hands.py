@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import PriorityQueue
 
+from api.thread_priority import yield_to_others
 from api.threads.worker import Heartbeat
 
 NUM_HANDS = 2
@@ -50,6 +51,7 @@ class Hand:
         self.heartbeat = Heartbeat(f"reader-{index}")
 
     def run(self) -> None:
+        yield_to_others()
         while (work := self._work.get()) is not None:
             self.heartbeat.beat()
             work()

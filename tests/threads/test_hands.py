@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 from api.threads.hands import Hand, LongWork
@@ -34,7 +35,9 @@ def test_a_hand_works_until_its_end_which_goes_first() -> None:
     for number in range(3):
         work.put(partial(done.append, number), 1)
     work.put_end()
-    hand.run()
+    thread = threading.Thread(target=hand.run)  # it changes its thread's priority
+    thread.start()
+    thread.join()
     assert done == []
     for _ in range(3):
         each = work.get()

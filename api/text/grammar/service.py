@@ -8,8 +8,6 @@ to the others. So no grammar can end the server or hold up prompts that have non
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -27,6 +25,7 @@ from api.text.grammar.job import GrammarJob
 from api.text.grammar.prototype import CompiledGrammar, build_grammar
 from api.text.grammar.stacks import TRUSTED_STACK_BYTES, start_with_stack
 from api.text.grammar.vocabulary import VocabularySource, build_vocabulary
+from api.thread_priority import yield_to_others
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +35,6 @@ MAX_KEPT = 64
 # A grammar's memory goes about with the time that it takes: up to 15 MB a second.
 MAX_KEPT_SECONDS = 30.0
 _MAX_IDLE_SECONDS = 60.0  # then a hand ends, the last one excepted
-_NICENESS = 10
 
 Outcome = CompiledGrammar | ApiError
 
@@ -192,7 +190,7 @@ class GrammarService:
     # --- hands -----------------------------------------------------------------------------------
 
     def _work(self, process: CompilerProcess) -> None:
-        _lower_priority()
+        yield_to_others()
         while (task := self._take(process)) is not None:
             try:
                 done = self._compile(task, process)
@@ -236,9 +234,3 @@ class GrammarService:
             len(self._kept) > 1 and sum(each.seconds for each in self._kept.values()) > MAX_KEPT_SECONDS
         ):
             self._kept.popitem(last=False)
-
-
-def _lower_priority() -> None:
-    """Running answers go first. Linux knows threads' priorities; elsewhere it is the whole process's."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
