@@ -13,6 +13,7 @@ import structlog
 from api.errors import StartupError
 from api.open_files import keeps_open_file_limit
 from api.text.control_tokens import ControlTokens, find_control_tokens
+from api.text.long_texts import MIN_LONG_CHARS, Encode, find_long_encode
 from api.text.template_files import old_template_options
 from api.text.template_probe import find_template_error, probe_template
 from api.text.template_support import TemplateSupport
@@ -105,7 +106,11 @@ class Tokenizer:
         self.beginning_token_id = _beginning_token_id(backend)
         # The first encoding drops a truncation or padding that the file asks for; that mutates the
         # backend, so it must not happen while another thread decodes. The pieces encode at once.
+        self._encode_long: Encode | None = None
         self.pieces = TokenPieces(self)
+        self._encode_long = find_long_encode(
+            self._rust_tokenizer, lambda text, adds: self.encode(text, add_special_tokens=adds)
+        )
         self.declared_formats = DeclaredFormats.of(backend)
         self.template_error = find_template_error(self._render) if self.has_chat_template else None
         is_usable = self.has_chat_template and self.template_error is None
@@ -118,6 +123,8 @@ class Tokenizer:
         Without ``add_special_tokens`` no BOS is added, as rendered chats bring their own.
         """
         text.encode("utf-8")  # the backend would raise a TypeError that names neither cause nor place
+        if self._encode_long is not None and len(text) >= MIN_LONG_CHARS:
+            return self._encode_long(text, add_special_tokens)
         return list(self._backend.encode(text, add_special_tokens=add_special_tokens, verbose=False))
 
     def encode_pieces(self, pieces: Sequence[str]) -> list[int]:
@@ -182,8 +189,11 @@ class Tokenizer:
 
     def definition(self) -> str | None:
         """Returns the content of tokenizer.json as it was loaded; None for tokenizers of another make."""
-        rust_tokenizer = getattr(self._backend, "backend_tokenizer", None)
-        return None if rust_tokenizer is None else str(rust_tokenizer.to_str())
+        return None if self._rust_tokenizer is None else str(self._rust_tokenizer.to_str())
+
+    @property
+    def _rust_tokenizer(self) -> Any:
+        return getattr(self._backend, "backend_tokenizer", None)
 
     def chat_template_mentions(self, word: str) -> bool:
         """Tells whether the template's source has the word; False when it is no Jinja template."""
