@@ -78,14 +78,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     sampling_defaults = _sampling_defaults(files, config.engine, report)
     find_classes = class_finder(load_model_package(platform.model_functions))
     loaded = load_model(files, config.engine, find_classes, report)
-    tokenizer = load_tokenizer(
-        loaded.folder,
-        eos_token_ids=loaded.eos_token_ids,
-        model_vocab_size=loaded.vocab_size,
-        trust_remote_code=config.engine.trust_remote_code,
-        allow_special_tokens=config.allow_special_tokens,
-    )
-    _report_template(tokenizer, report)
+    tokenizer = _load_tokenizer(loaded, config, report)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
     budget = _step_budget(config.engine, platform, vocab_size)
     needs = partial(estimate_needs, config.engine, loaded, platform, budget.max_step_tokens, vocab_size)
@@ -152,11 +145,18 @@ def _check_kv_memory(config: ServerConfig) -> None:
         )
 
 
-def _report_template(tokenizer: Tokenizer, report: Report) -> None:
-    if not tokenizer.has_chat_template or tokenizer.template_error is not None:
-        return
-    support = tokenizer.template_support
-    (log.warning if support.folded else report)(support.describe())
+def _load_tokenizer(loaded: LoadedModel, config: ServerConfig, report: Report) -> Tokenizer:
+    tokenizer = load_tokenizer(
+        loaded.folder,
+        eos_token_ids=loaded.eos_token_ids,
+        model_vocab_size=loaded.vocab_size,
+        trust_remote_code=config.engine.trust_remote_code,
+        allow_special_tokens=config.allow_special_tokens,
+    )
+    if tokenizer.has_chat_template and tokenizer.template_error is None:
+        support = tokenizer.template_support
+        (log.warning if support.folded else report)(support.describe())
+    return tokenizer
 
 
 def _step_budget(config: EngineConfig, platform: Platform, vocab_size: int) -> StepBudget:

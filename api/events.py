@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from api.errors import ApiError
-from api.types import FinishReason, SampledLogprobs, StepOutput
+from api.step_plan import SampledLogprobs, StepOutput
+from api.types import FinishReason
 
 
 @dataclass(frozen=True, slots=True)

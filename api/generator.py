@@ -13,7 +13,7 @@ from api.engine.prompt_scores import PromptScores, divide_rows
 from api.engine.sampler import Sampler, Samples
 from api.engine.sampling_state import SamplingStates, is_plain
 from api.engine.spans import sampled_rows
-from api.types import SampledToken, ScoredTokens, Span, StepPlan
+from api.step_plan import SampledToken, ScoredTokens, Span, StepPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ from api.threads.contracts import (
     ResultQueue,
 )
 from api.threads.disk_writer import disk_stages
-from api.threads.hands import NUM_HANDS, Hand, LongWork
+from api.threads.hands import hand_stages
 from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
@@ -95,11 +95,10 @@ class ServerHandler:
         self._result_queue: ResultQueue = SimpleQueue()
         arrivals: Arrivals = SimpleQueue()  # to the batch's inbox by way of the disk, where there is one
         has_disk = self._config.engine.prefix_cache_dir is not None
-        long_work = LongWork()
+        long_work, hands = hand_stages()
         self._processing = ProcessingThread(
             self._requests, arrivals if has_disk else self._inbox, self._result_queue, self._loaded, long_work
         )
-        hands = [Hand(index, long_work) for index in range(NUM_HANDS)]
         load_model = partial(load, self._config, self._report)
         self._batch = BatchThread(load_model, self._loaded, self._inbox, self._result_queue, self._metrics)
         self._results = ResultsThread(self._result_queue, self._inbox, self._deliver, self._metrics)
@@ -111,7 +110,7 @@ class ServerHandler:
         if has_disk:
             prefetch, writer = disk_stages(arrivals, self._inbox, self._loaded)
             stages = [stages[0], prefetch, stages[1], writer, stages[2]]
-        stages += [(hand, long_work.put_end) for hand in hands]
+        stages += hands
         heartbeats = tuple(thread.heartbeat for thread, _ in stages)
         self._watchdog = Watchdog(heartbeats, self._config.stall_timeout_seconds, self._die)
         self._workers = [Worker(each.heartbeat.name, each.run, self._thread_died) for each, _ in stages]
@@ -278,7 +277,7 @@ class ServerHandler:
         try:
             self._loop.call_soon_threadsafe(function, argument)
         except RuntimeError:  # the loop is closed: the process ends and nobody listens
-            log.debug("event loop closed", dropped=function.__name__)
+            log.debug("event loop closed", dropped=str(function))
 
     def _dispatch(self, events: list[TextEvent]) -> None:
         self._channels.dispatch(events)

@@ -22,7 +22,8 @@ if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from api.config import EngineConfig, ServerConfig
-from api.types import ChatPrompt, GenerationRequest, SamplingParams, StepPlan
+from api.step_plan import StepPlan
+from api.types import ChatPrompt, GenerationRequest, SamplingParams
 from benchmarks.prompts import story_prompts
 from benchmarks.scenarios import NUM_ANSWER_TOKENS, NUM_PROMPT_TOKENS, measure_throughput, warm_up
 from benchmarks.servers import Server, openblas_environment, project_server

@@ -93,7 +93,8 @@ def _forward(folder: Path, bits: int | None) -> tuple[Forward, int]:
     from api.engine.model_loader.locate import locate_model
     from api.engine.model_package import class_finder, load_model_package
     from api.engine.platform import detect_platform
-    from api.types import SamplingParams, Slot, Span, StepPlan
+    from api.step_plan import Slot, Span, StepPlan
+    from api.types import SamplingParams
 
     platform, config = detect_platform(), EngineConfig(model=str(folder))
     find_classes = class_finder(load_model_package(platform.model_functions))

@@ -20,7 +20,8 @@ if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from api.config import EngineConfig, ServerConfig
-from api.types import SampledToken, SamplingParams, Slot, Span, StepPlan
+from api.step_plan import SampledToken, Slot, Span, StepPlan
+from api.types import SamplingParams
 from benchmarks.prompts import story_prompts
 from benchmarks.servers import openblas_environment
 from benchmarks.weights import default_target, float32_folder

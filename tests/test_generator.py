@@ -12,7 +12,8 @@ from api.engine.forward.choose import ChosenForward
 from api.engine.forward.interface import Forward
 from api.engine.sampler import Sampler
 from api.generator import BatchGenerator
-from api.types import FinishReason, SampledToken, SamplingParams, Slot, Span, StepPlan
+from api.step_plan import SampledToken, Slot, Span, StepPlan
+from api.types import FinishReason, SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import StepFailed
 from tests.engine.tiny_models import (

@@ -16,7 +16,8 @@ from api.engine.forward.choose import ChosenForward
 from api.engine.sampler import Sampler
 from api.errors import ServerSideError
 from api.generator import BatchGenerator
-from api.types import SampledToken, SamplingParams, Slot, Span, StepPlan
+from api.step_plan import SampledToken, Slot, Span, StepPlan
+from api.types import SamplingParams
 from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import StepFailed
 from tests.engine.sampling_factories import (

@@ -24,7 +24,8 @@ from api.engine.sequence_memory import SequenceMemory
 from api.engine.speculation import PromptLookupSpeculation, Speculation
 from api.engine.verification_costs import VerificationCosts
 from api.generator import BatchGenerator
-from api.types import SampledLogprobs, SamplingParams, Slot, Span, StepOutput, StepPlan
+from api.step_plan import SampledLogprobs, Slot, Span, StepOutput, StepPlan
+from api.types import SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence, tiny_slot_classes
 from tests.engine.fake_speculation import OracleSpeculation
 from tests.engine.tiny_models import FLAT, VOCAB_SIZE, choose, gpu_like_platform, platform

@@ -28,6 +28,7 @@ LEVELS = {
     "api.schemas": 1,
     "api.observability": 1,
     "api.types": 0,
+    "api.step_plan": 0,
     "api.stats": 0,
     "api.events": 0,
     "api.command_line": 0,
@@ -45,6 +46,7 @@ SAME_PART = [
     {"api.server_handler", "api.server_state", "api.server_stats", "api.threads", "api.engine_assembly"},
     {
         "api.types",
+        "api.step_plan",
         "api.stats",
         "api.events",
         "api.command_line",

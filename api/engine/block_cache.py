@@ -18,7 +18,7 @@ from api.engine.kv_memory import KVMemory
 from api.engine.prefix_tree import Block, PrefixTree
 from api.engine.sequence import Sequence
 from api.stats import PrefixCacheStats
-from api.types import BlockSave
+from api.step_plan import BlockSave
 
 # What a prompt must save by waiting for another that reads the same blocks.
 _FEWEST_AWAITED_BLOCKS = 2

@@ -20,7 +20,8 @@ from api.engine.candidates import top_candidates
 from api.engine.noise import noise_of
 from api.engine.row_parts import in_parts, row_maxima
 from api.engine.thresholds import keep_min_p, keep_top_k, keep_top_p
-from api.types import SamplingParams, Span
+from api.step_plan import Span
+from api.types import SamplingParams
 
 # Rows that keep no more tokens than this draw from their best ones, and the vocabulary is left alone.
 MAX_CANDIDATES = 128

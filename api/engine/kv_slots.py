@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from api.engine.kv_memory import KVMemory
-from api.types import Slot
+from api.step_plan import Slot
 
 _SMALLEST_CAPACITY = 256
 _MAX_GROWTH_BYTES = 256 * 1024**2  # a class doubles its slots, but takes no more than this ahead of need

@@ -11,7 +11,7 @@ import numpy as np
 from api.engine.candidates import top_candidates
 from api.engine.row_parts import in_parts, row_maxima, row_sums
 from api.engine.sampling_state import Row
-from api.types import SampledLogprobs
+from api.step_plan import SampledLogprobs
 
 # Found for every row that asks for any, so that a row's order among ties is its own.
 MAX_TOP_LOGPROBS = 20

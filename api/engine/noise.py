@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 import numpy as np
 
-from api.types import Span
+from api.step_plan import Span
 
 # Numbers divide, so none may be 0. numpy's float32 ones are multiples of about 1e-7: what they call 0 is
 # somewhere under that, and a token that is far less likely wins no race by it.

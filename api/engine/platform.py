@@ -12,7 +12,7 @@ from api.engine import cpu_functions
 from api.engine.cpu_memory import give_back_freed_memory, keep_freed_memory
 from api.engine.cpu_rope import RopeFactory
 from api.engine.noise import device_noise, host_noise
-from api.types import Span
+from api.step_plan import Span
 
 # OpenBLAS shares a product's rows among its threads in pieces of four, two for each thread in turn. On two
 # threads, 28 rows of the default model take 1.7 times as long as 32, and 8 rows 1.2 times as long as 16.

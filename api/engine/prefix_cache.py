@@ -9,7 +9,7 @@ from typing import Protocol
 from api.engine.prefix_tree import Block
 from api.engine.sequence import Sequence
 from api.stats import PrefixCacheStats
-from api.types import BlockSave
+from api.step_plan import BlockSave
 
 
 class PrefixCache(Protocol):

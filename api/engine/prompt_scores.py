@@ -13,7 +13,7 @@ import numpy as np
 
 from api.engine.candidates import top_candidates
 from api.engine.logprobs import MAX_TOP_LOGPROBS, log_sums, sampled_logprobs
-from api.types import SampledLogprobs, ScoredTokens, Span
+from api.step_plan import SampledLogprobs, ScoredTokens, Span
 
 # What the rows with logits of one step may take: the logits, in float32 too, and what is made of them.
 _MOST_BYTES = 256 * 1024**2

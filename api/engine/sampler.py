@@ -20,7 +20,8 @@ from api.engine.platform import Platform
 from api.engine.prompt_scores import PromptScores, score_prompts
 from api.engine.sampling_state import Row, is_plain
 from api.errors import ServerSideError
-from api.types import SampledToken, SamplingParams, Span
+from api.step_plan import SampledToken, Span
+from api.types import SamplingParams
 
 # From some rows' logits and their spans to their tokens.
 _Way = Callable[[mx.array, Sequence[Span]], mx.array]

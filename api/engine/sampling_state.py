@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from api.engine.grammar import Constraint
 from api.engine.token_counts import TokenCounts
 from api.errors import ServerSideError
-from api.types import SamplingParams, Span
+from api.step_plan import Span
+from api.types import SamplingParams
 
 
 class SamplingState:

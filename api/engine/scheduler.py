@@ -22,7 +22,8 @@ from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
 from api.engine.step_outputs import as_api_error, last_output, prompt_output, token_output
 from api.stats import SchedulerStats
-from api.types import FinishReason, SampledToken, ScoredTokens, Span, StepOutput, StepPlan
+from api.step_plan import SampledToken, ScoredTokens, Span, StepOutput, StepPlan
+from api.types import FinishReason
 
 
 class Scheduler:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from api.types import SamplingParams, Slot
+from api.step_plan import Slot
+from api.types import SamplingParams
 
 
 @dataclass(slots=True, eq=False)

@@ -8,7 +8,7 @@ from api.engine.kv_slots import SlotPool
 from api.engine.prefix_cache import PrefixCache
 from api.engine.sequence import Sequence
 from api.engine.slot_changes import SlotChanges
-from api.types import BlockLoad, Slot, SlotMove
+from api.step_plan import BlockLoad, Slot, SlotMove
 
 # A slot is first taken for the prompt and this much of the answer; longer answers move up.
 _FIRST_ANSWER_TOKENS = 128

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from api.types import BlockLoad, BlockSave, Slot, SlotMove
+from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove
 
 
 @dataclass(slots=True)

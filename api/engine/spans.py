@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from api.engine.sequence import Sequence
-from api.types import Span
+from api.step_plan import Span
 
 
 def make_spans(chosen: list[tuple[Sequence, int]]) -> tuple[Span, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from api.engine.sequence import Sequence
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
-from api.types import FinishReason, SampledToken, ScoredTokens, StepOutput
+from api.step_plan import SampledToken, ScoredTokens, StepOutput
+from api.types import FinishReason
 
 
 def token_output(sequence: Sequence, token: SampledToken) -> StepOutput:

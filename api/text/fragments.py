@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from api.events import TokenLogprob
+from api.step_plan import SampledLogprobs
 from api.text.detokenizer import IncrementalDetokenizer
 from api.text.logprobs import read_logprobs
 from api.text.tokenizer import Tokenizer
-from api.types import SampledLogprobs
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections import deque
 from dataclasses import replace
 
 from api.events import TokenLogprob
+from api.step_plan import SampledLogprobs
 from api.text.detokenizer import IncrementalDetokenizer
 from api.text.tokenizer import Tokenizer
-from api.types import SampledLogprobs
 
 
 def read_logprobs(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api.events import OutputPiece, OutputPipeline, TokenLogprob
+from api.step_plan import SampledLogprobs
 from api.text.answer_form import AnswerForm
 from api.text.content import ContentStage
 from api.text.detokenizer import IncrementalDetokenizer
@@ -20,7 +21,6 @@ from api.text.logprobs import read_logprobs
 from api.text.section_pipeline import SectionPipeline
 from api.text.stop_strings import StopStrings
 from api.text.tokenizer import Tokenizer
-from api.types import SampledLogprobs
 
 _NOTHING = OutputPiece()
 _PLAIN = AnswerForm()

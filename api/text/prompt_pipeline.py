@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from api.events import OutputPiece, OutputPipeline, PromptTokens
+from api.step_plan import SampledLogprobs
 from api.text.detokenizer import IncrementalDetokenizer
 from api.text.logprobs import read_logprobs, read_prompt_token
 from api.text.tokenizer import Tokenizer
-from api.types import SampledLogprobs
 
 _NOTHING_BEFORE = SampledLogprobs(0.0)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from api.events import OutputPiece, TokenLogprob, ToolCallDelta
+from api.step_plan import SampledLogprobs
 from api.text.answer_form import AnswerForm
 from api.text.content import ContentStage
 from api.text.fragments import Fragment, FragmentQueue, TokenFragments
@@ -20,7 +21,6 @@ from api.text.sections import (
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.collector import Collected, ToolCallCollector
 from api.text.trimming import EdgeTrimmer
-from api.types import SampledLogprobs
 
 _MAX_HEADER_CHARS = 128  # longer ones are no headers: the model left its form
 

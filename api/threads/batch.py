@@ -15,9 +15,10 @@ from api.errors import ApiError, StartupError
 from api.events import StepOutputs
 from api.observability.metrics import Metrics
 from api.stats import DeviceBytes, SchedulerStats
+from api.step_plan import StepOutput, StepPlan
 from api.threads.contracts import Inbox, LoadedEngine, ResultQueue, Scheduler
 from api.threads.worker import Heartbeat
-from api.types import Cancel, StepOutput, StepPlan
+from api.types import Cancel
 
 log = structlog.get_logger(__name__)
 

@@ -14,17 +14,8 @@ from api.engine.sequence import Sequence
 from api.errors import ApiError
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
-from api.types import (
-    Cancel,
-    ChatPrompt,
-    GenerationRequest,
-    Grammar,
-    SampledToken,
-    SamplingDefaults,
-    ScoredTokens,
-    StepOutput,
-    StepPlan,
-)
+from api.step_plan import SampledToken, ScoredTokens, StepOutput, StepPlan
+from api.types import Cancel, ChatPrompt, GenerationRequest, Grammar, SamplingDefaults
 
 
 class Scheduler(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from queue import PriorityQueue
 
 from api.thread_priority import yield_to_others
-from api.threads.worker import Heartbeat
+from api.threads.worker import Heartbeat, Stage
 
 NUM_HANDS = 2
 # A prompt goes as if it had come this much later for each of its characters: shorter ones overtake it, and
@@ -56,3 +56,9 @@ class Hand:
             self.heartbeat.beat()
             work()
             self.heartbeat.rest()
+
+
+def hand_stages() -> tuple[LongWork, list[tuple[Stage, Callable[[], None]]]]:
+    """Returns where work is put, and each hand with what ends it."""
+    work = LongWork()
+    return work, [(Hand(index, work), work.put_end) for index in range(NUM_HANDS)]

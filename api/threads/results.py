@@ -26,9 +26,10 @@ from api.events import (
 )
 from api.observability.metrics import Metrics
 from api.observability.request_log import RequestTiming, log_failed, log_finished, log_refused
+from api.step_plan import StepOutput
 from api.threads.contracts import Deliver, Inbox, ResultQueue
 from api.threads.worker import Heartbeat
-from api.types import Cancel, FinishReason, StepOutput
+from api.types import Cancel, FinishReason
 
 log = structlog.get_logger(__name__)
 

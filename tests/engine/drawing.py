@@ -10,7 +10,8 @@ import pytest
 
 from api.engine.sampler import Sampler
 from api.engine.sampling_state import Row
-from api.types import SamplingParams, Slot, Span
+from api.step_plan import Slot, Span
+from api.types import SamplingParams
 from tests.engine.tiny_models import gpu_like_platform, platform
 
 

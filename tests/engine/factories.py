@@ -20,15 +20,8 @@ from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.engine.step_budget import StepBudget
 from api.errors import ApiError
-from api.types import (
-    FinishReason,
-    SampledLogprobs,
-    SampledToken,
-    SamplingParams,
-    ScoredTokens,
-    StepOutput,
-    StepPlan,
-)
+from api.step_plan import SampledLogprobs, SampledToken, ScoredTokens, StepOutput, StepPlan
+from api.types import FinishReason, SamplingParams
 from tests.engine.fake_generator import (
     VOCAB_SIZE,
     FakeClock,

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence as Items
 
 from api.engine.sequence import Sequence
-from api.types import SampledLogprobs, SampledToken, ScoredTokens, Slot, SlotMove, Span, StepPlan
+from api.step_plan import SampledLogprobs, SampledToken, ScoredTokens, Slot, SlotMove, Span, StepPlan
 
 EOS = 0
 VOCAB_SIZE = 40

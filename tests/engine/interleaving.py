@@ -10,7 +10,8 @@ import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 
 from api.engine.forward.interface import Forward
-from api.types import SamplingParams, Slot, SlotMove, Span, StepPlan
+from api.step_plan import Slot, SlotMove, Span, StepPlan
+from api.types import SamplingParams
 
 _GREEDY = SamplingParams(temperature=0.0)
 _MOVE_STEP = 4

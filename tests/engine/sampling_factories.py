@@ -11,7 +11,8 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
 from api.engine.sampling_state import Row, SamplingState, needs_state
-from api.types import SamplingParams, Slot, Span
+from api.step_plan import Slot, Span
+from api.types import SamplingParams
 from tests.fakes.piece_tokenizer import PieceTokenizer
 
 # Ids of the character tokenizer: printable ASCII, then tokens that are no text.

@@ -12,7 +12,7 @@ from api.engine.block_keys import ComingBlock, HashedBlockKeys
 from api.engine.block_sizes import BlockSizes
 from api.engine.kv_memory import KVMemory
 from api.engine.sequence import Sequence
-from api.types import Slot
+from api.step_plan import Slot
 from tests.engine.factories import create_sequence
 
 SIZE = 4  # tokens of a block

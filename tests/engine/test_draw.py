@@ -8,7 +8,7 @@ import pytest
 
 from api.engine.noise import device_noise, host_noise, noise_of
 from api.engine.sampler import Sampler
-from api.types import Span
+from api.step_plan import Span
 from tests.engine.drawing import BOTH, LIMIT, LOGITS, SAMPLERS, chi_square, draws, sample, softmax, span
 
 VOCAB_SIZE = 9001  # large enough for all ways to draw, and no multiple of anything

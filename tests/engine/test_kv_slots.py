@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool, length_classes
-from api.types import Slot
+from api.step_plan import Slot
 from tests.engine.factories import create_slots, tiny_slot_classes
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from api.engine.logprobs import compute_logprobs
-from api.types import SampledLogprobs, SamplingParams
+from api.step_plan import SampledLogprobs
+from api.types import SamplingParams
 from tests.engine.sampling_factories import create_row, log_softmax
 from tests.engine.tiny_models import gpu_like_platform, platform
 

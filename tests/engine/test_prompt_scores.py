@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from api.engine.prompt_scores import divide_rows, most_scored_rows, score_prompts
-from api.types import SamplingParams, Slot, Span
+from api.step_plan import Slot, Span
+from api.types import SamplingParams
 from tests.engine.sampling_factories import log_softmax
 from tests.engine.tiny_models import gpu_like_platform, platform
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from api.engine.sampler import Sampler
 from api.engine.sampling_state import Row
 from api.errors import ServerSideError
-from api.types import SampledToken, SamplingParams
+from api.step_plan import SampledToken
+from api.types import SamplingParams
 from tests.engine.drawing import BOTH, sample, span
 from tests.engine.sampling_factories import (
     CHARACTERS,

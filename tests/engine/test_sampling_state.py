@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from api.engine.sampling_state import SamplingStates, is_plain, needs_state
-from api.types import SamplingParams, Slot, Span
+from api.step_plan import Slot, Span
+from api.types import SamplingParams
 from tests.engine.sampling_factories import CHARACTERS, END_THINK, SECOND_END, RegexGrammar, token_ids
 from tests.fakes.thinking import create_thinking
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from api.engine.scheduler import Scheduler
-from api.types import FinishReason, StepPlan
+from api.step_plan import StepPlan
+from api.types import FinishReason
 from tests.engine.factories import (
     Loop,
     create_budget,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from api.engine.sequence import Sequence
-from api.types import FinishReason, SamplingParams, StepPlan
+from api.step_plan import StepPlan
+from api.types import FinishReason, SamplingParams
 from tests.engine.factories import GREEDY, SCORING, Loop, create_loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import EOS, FakeGenerator
 

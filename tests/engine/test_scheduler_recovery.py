@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from api.errors import OutOfMemoryError, ServerSideError
-from api.types import FinishReason, SampledToken, StepPlan
+from api.step_plan import SampledToken, StepPlan
+from api.types import FinishReason
 from tests.engine.factories import create_loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import FakeGenerator, StepFailed
 

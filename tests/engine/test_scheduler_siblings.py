@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from api.engine.scheduler import Scheduler
-from api.types import FinishReason, Span
+from api.step_plan import Span
+from api.types import FinishReason
 from tests.engine.factories import (
     Loop,
     create_budget,

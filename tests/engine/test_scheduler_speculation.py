@@ -13,7 +13,8 @@ from api.engine.sequence import Sequence
 from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import VerificationCosts
-from api.types import FinishReason, StepPlan
+from api.step_plan import StepPlan
+from api.types import FinishReason
 from tests.engine import fake_generator
 from tests.engine.factories import Loop, create_budget, create_memory, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import VOCAB_SIZE, FakeClock, FakeGenerator, expected_answer, next_token

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.types import Slot, SlotMove
+from api.step_plan import Slot, SlotMove
 from tests.engine.factories import Loop, create_loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import FakeGenerator
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from api.engine.slot_changes import SlotChanges
-from api.types import BlockLoad, Slot, SlotMove
+from api.step_plan import BlockLoad, Slot, SlotMove
 
 A, B, C, D = (Slot(8, index) for index in range(4))
 LARGER = Slot(16, 0)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from api.engine.sequence import Sequence
 from api.engine.spans import make_spans, sampled_rows
-from api.types import SamplingParams, Slot, Span
+from api.step_plan import Slot, Span
+from api.types import SamplingParams
 from tests.engine.factories import SCORING, create_sequence
 
 

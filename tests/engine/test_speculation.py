@@ -9,7 +9,8 @@ from api.engine.sequence import Sequence
 from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, room_for_proposals
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import StepKind, VerificationCosts
-from api.types import SamplingParams, Slot
+from api.step_plan import Slot
+from api.types import SamplingParams
 from tests.engine.factories import GREEDY, create_sequence
 
 PATTERN = list(range(100, 130))

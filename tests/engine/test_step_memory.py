@@ -7,7 +7,8 @@ import pytest
 from mlx.utils import tree_flatten
 
 from api.engine.step_memory import StepSizes, widest_row
-from api.types import SamplingParams, Slot, Span, StepPlan
+from api.step_plan import Slot, Span, StepPlan
+from api.types import SamplingParams
 from tests.engine.tiny_models import CONFIGS, FLAT, GROUPED, VOCAB_SIZE, build_model, choose, platform
 
 NUM_ROWS = 256

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.events import OutputPiece, OutputPipeline, TokenLogprob
+from api.step_plan import SampledLogprobs
 from api.text.tokenizer import Tokenizer
-from api.types import SampledLogprobs, ToolUse
+from api.types import ToolUse
 
 
 def function(name: str, **properties: str) -> dict[str, Any]:

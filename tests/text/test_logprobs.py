@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from api.events import TokenLogprob
+from api.step_plan import SampledLogprobs
 from api.text.detokenizer import IncrementalDetokenizer
 from api.text.logprobs import HeldLogprobs, read_logprobs
 from api.text.tokenizer import Tokenizer
-from api.types import SampledLogprobs
 
 LoadKind = Callable[[str], Tokenizer]
 

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.events import OutputPiece, OutputPipeline
+from api.step_plan import SampledLogprobs
 from api.text.answer_form import AnswerForm
 from api.text.output_pipeline import TextPipeline, build_pipeline
 from api.text.reasoning import find_reasoning_format
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.formats import STANDARD_FORMAT
-from api.types import SampledLogprobs
 from tests.text.streams import encode_cut, joined, stream, tool_use
 
 LoadKind = Callable[[str], Tokenizer]

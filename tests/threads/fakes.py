@@ -19,21 +19,9 @@ from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, ServerSideError
 from api.events import OutputPiece, OutputPipeline
 from api.stats import DeviceBytes, PrefixCacheStats, SchedulerStats
+from api.step_plan import SampledLogprobs, SampledToken, Slot, Span, StepOutput, StepPlan
 from api.threads.contracts import PrefixDisk
-from api.types import (
-    ChatPrompt,
-    FinishReason,
-    GenerationRequest,
-    Grammar,
-    SampledLogprobs,
-    SampledToken,
-    SamplingDefaults,
-    SamplingParams,
-    Slot,
-    Span,
-    StepOutput,
-    StepPlan,
-)
+from api.types import ChatPrompt, FinishReason, GenerationRequest, Grammar, SamplingDefaults, SamplingParams
 
 EOS = ord("!")
 GREEDY = SamplingParams(temperature=0.0)

@@ -9,8 +9,9 @@ import pytest
 from api.engine.sequence import Sequence
 from api.errors import OutOfMemoryError
 from api.observability.metrics import Metrics
+from api.step_plan import SampledToken, Slot, Span, StepOutput, StepPlan
 from api.threads.batch import BatchThread
-from api.types import Cancel, FinishReason, SampledToken, Slot, Span, StepOutput, StepPlan
+from api.types import Cancel, FinishReason
 from tests.threads.fakes import GREEDY, FakeScheduler, create_engine, create_request
 
 

@@ -22,8 +22,9 @@ from api.events import (
     Usage,
 )
 from api.observability.metrics import Metrics
+from api.step_plan import SampledLogprobs, StepOutput
 from api.threads.results import ResultsThread
-from api.types import Cancel, FinishReason, SampledLogprobs, StepOutput
+from api.types import Cancel, FinishReason
 from tests.threads.fakes import EOS, FakePipeline
 
 

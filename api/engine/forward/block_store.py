@@ -9,7 +9,7 @@ import mlx.core as mx
 from api.engine.forward.host_copy import to_device, to_host
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.host_arrays import HostArray
-from api.types import BlockLoad, BlockSave, Slot
+from api.step_plan import BlockLoad, BlockSave, Slot
 
 # Blocks are put together in pieces of so many: what a load takes beside blocks and slot stays small.
 PIECE_BLOCKS = 16

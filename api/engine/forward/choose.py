@@ -32,7 +32,8 @@ from api.engine.forward.shared_kv import SharedLayer
 from api.engine.forward.slot_array import QuantizedFormat
 from api.engine.platform import Platform
 from api.errors import StartupError
-from api.types import SamplingParams, Slot, Span, StepPlan
+from api.step_plan import Slot, Span, StepPlan
+from api.types import SamplingParams
 
 F = TypeVar("F", bound=Forward)
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from api.engine.forward.kv_store import KVStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import DecodeGroup, StepLayout
 from api.engine.forward.slot_array import SlotArray
-from api.types import Span
+from api.step_plan import Span
 
 # Rows attend over the longest of them, rounded up: shapes change seldom.
 _LENGTH_STEP = 32

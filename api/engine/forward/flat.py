@@ -20,7 +20,7 @@ from api.engine.forward.kv_store import KVStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
 from api.engine.forward.slot_array import KVFormat, SlotArray
-from api.types import StepPlan
+from api.step_plan import StepPlan
 
 # Blocks of so many tokens at most are saved when at most so many tokens behind them are written.
 _LONGEST_BLOCK_TOKENS = 64

@@ -21,7 +21,7 @@ from api.engine.forward.layout import make_layout
 from api.engine.forward.recurrent_state import State, StateStore
 from api.engine.forward.slot_array import KVFormat
 from api.engine.host_arrays import HostArray
-from api.types import Span, StepPlan
+from api.step_plan import Span, StepPlan
 
 
 class GroupedBlocks:

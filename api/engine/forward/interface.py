@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import mlx.core as mx
 
 from api.engine.host_arrays import HostArray
-from api.types import StepPlan
+from api.step_plan import StepPlan
 
 
 class Forward(Protocol):

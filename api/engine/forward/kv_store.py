@@ -9,7 +9,7 @@ import mlx.core as mx
 from api.engine.forward.block_store import BlockStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.slot_array import KVFormat, Parts
-from api.types import BlockLoad, SlotMove, StepPlan
+from api.step_plan import BlockLoad, SlotMove, StepPlan
 
 _ANY_LONG_CAPACITY = 1 << 32  # beyond every window
 

@@ -12,7 +12,7 @@ from api.engine.forward.flat import FlatLayer, FlatMask
 from api.engine.forward.kv_store import KVStore
 from api.engine.forward.latent import LatentLayer, latent_attention
 from api.engine.forward.layout import StepLayout
-from api.types import Span
+from api.step_plan import Span
 
 Windows = list[int | None]
 

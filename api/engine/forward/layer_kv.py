@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from api.engine.forward.slot_array import KVFormat, Parts, PlainFormat, SlotArray
-from api.types import Slot
+from api.step_plan import Slot
 
 
 class LayerKV:

@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from api.engine.forward.attention_mask import AttentionMask
 from api.engine.row_sizes import padded_rows
-from api.types import Slot, Span, StepPlan
+from api.step_plan import Slot, Span, StepPlan
 
 # Decode rows of a class attend over its longest live row, rounded up to this many tokens: shapes change
 # seldom, and matrix products like round sizes.

@@ -13,7 +13,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from api.engine.forward.caches import make_caches
-from api.types import Span, StepPlan
+from api.step_plan import Span, StepPlan
 
 
 class PaddedForward:

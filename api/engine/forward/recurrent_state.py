@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from api.engine.forward.host_copy import to_device, to_host
 from api.engine.host_arrays import HostArray
-from api.types import BlockSave, Slot, StepPlan
+from api.step_plan import BlockSave, Slot, StepPlan
 
 # One array for each entry of each recurrent cache, ``[rows, ...]``; None where the model left one empty.
 State = list[mx.array | None]

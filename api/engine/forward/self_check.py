@@ -13,7 +13,8 @@ import numpy as np
 
 from api.engine.forward.caches import make_caches
 from api.engine.forward.interface import Forward
-from api.types import BlockLoad, BlockSave, SamplingParams, Slot, SlotMove, Span, StepPlan
+from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, Span, StepPlan
+from api.types import SamplingParams
 
 _NUM_TOKENS = 24
 _BLOCK_TOKENS = 8

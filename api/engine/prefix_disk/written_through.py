@@ -9,7 +9,8 @@ import mlx.core as mx
 from api.engine.forward.interface import BlockKeeper, Forward
 from api.engine.host_arrays import Layout, layout_of
 from api.engine.prefix_disk.writer import BlockWriter
-from api.types import BlockSave, SamplingParams, Slot, Span, StepPlan
+from api.step_plan import BlockSave, Slot, Span, StepPlan
+from api.types import SamplingParams
 
 
 class WrittenThrough:

@@ -6,7 +6,7 @@ import pytest
 from api.engine.forward.host_copy import to_device, to_host
 from api.engine.forward.kv_store import KVStore
 from api.engine.forward.slot_array import QuantizedFormat
-from api.types import BlockLoad, BlockSave, Slot, StepPlan
+from api.step_plan import BlockLoad, BlockSave, Slot, StepPlan
 
 SLOT, OTHER = Slot(8, 0), Slot(8, 1)
 

@@ -8,7 +8,8 @@ import pytest
 from api.config import ForwardChoice
 from api.engine.forward.attention import fused_attention
 from api.errors import StartupError
-from api.types import SamplingParams, Slot, Span, StepPlan
+from api.step_plan import Slot, Span, StepPlan
+from api.types import SamplingParams
 from tests.engine.tiny_models import (
     FLAT,
     GROUPED,

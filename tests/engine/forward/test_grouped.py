@@ -9,7 +9,8 @@ import pytest
 from api.engine.forward.grouped import GroupedForward
 from api.engine.forward.recurrent_state import State, StateStore
 from api.engine.forward.self_check import SelfCheckError, check_forward
-from api.types import BlockLoad, BlockSave, SamplingParams, Slot, Span, StepPlan
+from api.step_plan import BlockLoad, BlockSave, Slot, Span, StepPlan
+from api.types import SamplingParams
 from tests.engine.tiny_models import GROUPED, VOCAB_SIZE, build_model, choose
 
 Patch = pytest.MonkeyPatch

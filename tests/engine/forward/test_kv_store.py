@@ -6,7 +6,7 @@ import pytest
 
 from api.engine.forward.kv_store import KVStore
 from api.engine.forward.slot_array import QuantizedFormat
-from api.types import BlockLoad, BlockSave, Slot, SlotMove, StepPlan
+from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, StepPlan
 
 HEADS, DIM = 2, 4
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.engine.forward.layout import ChunkRows, make_layout
-from api.types import SamplingParams, Slot, Span, StepPlan
+from api.step_plan import Slot, Span, StepPlan
+from api.types import SamplingParams
 
 GREEDY = SamplingParams(temperature=0.0)
 

@@ -5,7 +5,8 @@ import pytest
 
 from api.engine.forward.padded import PaddedForward
 from api.engine.forward.self_check import check_forward
-from api.types import SamplingParams, Slot, Span, StepPlan
+from api.step_plan import Slot, Span, StepPlan
+from api.types import SamplingParams
 from tests.engine.tiny_models import CONFIGS, VOCAB_SIZE, build_model
 
 

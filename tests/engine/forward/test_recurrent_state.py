@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.engine.forward.recurrent_state import StateStore
-from api.types import BlockLoad, BlockSave, SamplingParams, Slot, SlotMove, Span, StepPlan
+from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, Span, StepPlan
+from api.types import SamplingParams
 
 A, B, C, LARGER = Slot(8, 0), Slot(8, 1), Slot(8, 2), Slot(16, 0)
 SLOTS = [A, B, C, LARGER]

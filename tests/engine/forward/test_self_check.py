@@ -15,7 +15,7 @@ from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import StepLayout
 from api.engine.forward.self_check import SelfCheckError, check_forward
-from api.types import StepPlan
+from api.step_plan import StepPlan
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
 
 Patch = pytest.MonkeyPatch

@@ -1,0 +1,153 @@
+"""What the batch thread plans and what its steps bring: plain values, numbers and ids only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.errors import ApiError
+from api.types import FinishReason, SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for one sequence's KV: row ``index`` of the arrays of class ``capacity`` (in tokens)."""
+
+    capacity: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The rows that one sequence has in a step: tokens ``start .. start + num_tokens - 1``."""
+
+    sequence_id: int
+    slot: Slot
+    start: int  # position of the first token, equal to the tokens computed so far
+    token_ids: tuple[int, ...]  # () when the one token is still in flight: the previous step's sample
+    num_samples: int  # 1 when the last row's logits give the next token; more where proposals are verified
+    sample_index: int  # how many tokens were sampled before this one: the counter of the seeded stream
+    sampling: SamplingParams
+    known_ids: tuple[int, ...] = ()  # all tokens before ``start``, where the sequence was copied up to there
+    # Tokens of the prompt whose logprobs are wanted; the rows before those that are sampled from give them.
+    scored_ids: tuple[int, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.token_ids) or 1
+
+    @property
+    def num_logits(self) -> int:
+        """How many of the last rows' logits are needed: first to score tokens, then to sample."""
+        return len(self.scored_ids) + self.num_samples
+
+    @property
+    def samples(self) -> bool:
+        """Whether the last ``num_samples`` rows' logits are needed."""
+        return self.num_samples > 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlotMove:
+    """Copy the first ``num_tokens`` of a sequence's KV, to another class or for a sibling."""
+
+    source: Slot
+    target: Slot
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSave:
+    """Keep tokens ``start .. start + num_tokens - 1`` of a slot, which steps before have written."""
+
+    block_id: int
+    slot: Slot
+    start: int
+    num_tokens: int
+    with_state: bool = False  # and the recurrent state, which is the one after the block's last token
+    key: str = ""  # its name outside of the process, where it has one
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLoad:
+    """Copy kept blocks, one behind another, to the front of a slot, and the state kept with the last one."""
+
+    block_ids: tuple[int, ...]
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """What one forward pass computes. Numbers and ids only, so it can be logged and replayed.
+
+    Applied in the order of the fields: forget what was released, drop blocks, save blocks, close holes, set
+    the number of slots of each class, load blocks, move, then run the spans (single-token spans first).
+    """
+
+    released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
+    dropped_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
+    saves: tuple[BlockSave, ...] = ()
+    compactions: tuple[SlotMove, ...] = ()  # within a class, from its last slots to free ones before them
+    num_slots: tuple[tuple[int, int], ...] = ()  # (class capacity, slots its arrays must have)
+    loads: tuple[BlockLoad, ...] = ()
+    moves: tuple[SlotMove, ...] = ()  # a source may be a load's slot
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        return sum(span.num_tokens for span in self.spans)
+
+    @property
+    def num_decode_rows(self) -> int:
+        return sum(1 for span in self.spans if span.num_tokens == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SampledLogprobs:
+    """Natural logarithms of probabilities: of the sampled token, and of the likeliest, best first."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()  # (token id, logprob)
+    rank: int = 0  # of a prompt's token among all, 1 being the likeliest; 0: not counted
+
+
+@dataclass(frozen=True, slots=True)
+class SampledToken:
+    """One token as the generator read it; those of one sequence come in their order."""
+
+    sequence_id: int
+    token_id: int
+    logprobs: SampledLogprobs | None = None
+    error: ApiError | None = None  # the token is none and its sequence can only fail; the others are well
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTokens:
+    """Tokens of a prompt, one behind another, with what the model gave each after all before it."""
+
+    sequence_id: int
+    start: int  # position of the first of them
+    logprobs: tuple[SampledLogprobs, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """One choice's news after a step. ``finish_reason`` or ``error`` makes it the last one.
+
+    ``token_id`` is None when nothing was sampled: cancelled, failed, logprobs of the prompt only, or an
+    answer of no tokens. A token that ended the sequence as an end-of-sequence token is counted but is no
+    text: ``is_text`` is False then.
+    """
+
+    request_id: str
+    token_id: int | None = None
+    is_text: bool = True
+    finish_reason: FinishReason | None = None
+    error: ApiError | None = None
+    choice_index: int = 0
+    logprobs: SampledLogprobs | None = None
+    num_cached_tokens: int = 0  # of the prompt: what the prefix cache had when it was first read
+    prompt_logprobs: tuple[SampledLogprobs, ...] = ()  # of its next tokens, from the second one on
+
+    @property
+    def is_last(self) -> bool:
+        return self.finish_reason is not None or self.error is not None
