@@ -92,12 +92,22 @@ class PromptReader:
         prompts = self._prompts(request.prompt, is_structured=grammar is not None)
         places = [prompt_index for prompt_index in range(len(prompts)) for _ in range(request.num_choices)]
         return [
-            (
-                self._sequence(request, prompts[prompt_index], prompt_index, choice_index, grammar),
-                self._pipeline(request, prompts[prompt_index], grammar),
+            self._choice(
+                _of_choice(request, choice_index), prompts[prompt_index], prompt_index, choice_index, grammar
             )
             for choice_index, prompt_index in enumerate(places)
         ]
+
+    def _choice(
+        self,
+        request: GenerationRequest,
+        prompt: _Prompt,
+        prompt_index: int,
+        choice_index: int,
+        grammar: Grammar | None,
+    ) -> tuple[Sequence, OutputPipeline]:
+        sequence = self._sequence(request, prompt, prompt_index, choice_index, grammar)
+        return sequence, self._pipeline(request, prompt, grammar)
 
     def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
         """Raises InvalidRequestError for lone surrogates."""
@@ -127,7 +137,8 @@ class PromptReader:
         token_ids, reasoning = rendered.token_ids, self._reasoning
         if is_structured and reasoning is not None and reasoning.has_headers:
             # A grammar knows no headers: the answer begins behind that of its content, without reasoning.
-            token_ids = [*token_ids, *self._tokenizer.encode(reasoning.content_begins[0])]
+            if not prompt.continue_final_message:
+                token_ids = [*token_ids, *self._tokenizer.encode(reasoning.content_begins[0])]
             reasoning = None
         if not token_ids:
             raise InvalidRequestError("The messages give an empty prompt.", param="messages")
@@ -287,6 +298,13 @@ class PromptReader:
             return tool_use
         is_taught = self._tokenizer.template_support.tools
         return replace(tool_use, allows_parallel=is_taught or tool_use.mode != "required")
+
+
+def _of_choice(request: GenerationRequest, choice_index: int) -> GenerationRequest:
+    """A chat's answer has the prompt's logprobs once, so the other choices find the prompt read."""
+    if choice_index == 0 or isinstance(request.prompt, TextPrompts):
+        return request
+    return replace(request, sampling=replace(request.sampling, num_prompt_logprobs=None))
 
 
 def _param_of(request: GenerationRequest) -> str:

@@ -388,3 +388,12 @@ def test_what_a_template_may_leave_out_is_not_counted(tokenizer: Tokenizer) -> N
     reader = create_reader(tokenizer)
     assert reader.measure(request(messages=thoughts)) > 10**6
     assert reader.measure(request(" " * 10**6)) > 10**6
+
+
+def test_a_chats_prompt_is_scored_for_one_choice_only(tokenizer: Tokenizer) -> None:
+    scoring = SamplingParams(num_prompt_logprobs=0)
+    reader = create_reader(tokenizer)
+    chat = reader.read(request(num_choices=3, sampling=scoring))
+    texts = reader.read(request(prompt=TextPrompts(("a",)), num_choices=2, sampling=scoring))
+    assert [s.sampling.num_prompt_logprobs for s, _ in chat] == [0, None, None]
+    assert [s.sampling.num_prompt_logprobs for s, _ in texts] == [0, 0]

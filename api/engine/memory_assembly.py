@@ -76,7 +76,7 @@ def estimate_needs(
         num_sampled_rows=config.max_batch_size,
         num_verified_rows=max(
             min(num_rows, config.max_batch_size * (1 + MOST_PROPOSALS)),
-            min(num_rows, config.max_batch_size + most_scored_rows(vocab_size)),
+            config.max_batch_size + 2 * min(num_rows, most_scored_rows(vocab_size)),  # twice as many numbers
         ),
         row_width=widest_row(shapes, loaded.config, vocab_size),
         vocab_size=vocab_size,

@@ -51,7 +51,7 @@ class BodyLine:
         except TimeoutError:
             raise RequestTimeoutError("The request waited too long for its body to be read.") from None
         finally:
-            job.is_abandoned = True
+            job.abandon()
             self._num_bytes -= num_bytes
 
     async def _done(self, num_bytes: int, job: _Job[Result]) -> Result:
@@ -65,13 +65,18 @@ class _Abandoned(Exception):
 
 class _Job(Generic[Result]):
     def __init__(self, work: Callable[[Checkpoint], Result]) -> None:
-        self.is_abandoned = False
-        self._work = work
+        self._work: Callable[[Checkpoint], Result] | None = work
+
+    def abandon(self) -> None:
+        """Lets go of the body at once, although the job may still be in line."""
+        self._work = None
 
     def __call__(self) -> Result:
-        self._check()
-        return self._work(self._check)
+        work = self._work
+        if work is None:
+            raise _Abandoned
+        return work(self._check)
 
     def _check(self) -> None:
-        if self.is_abandoned:
+        if self._work is None:
             raise _Abandoned

@@ -46,8 +46,7 @@ class Operation:
         return f"{self.method} {self.path}"
 
 
-_READS_BODY = (400, 404, 413, 415, 500, 503)
-_GENERATES = (*_READS_BODY, 429, 504)
+_READS_BODY = (400, 404, 413, 415, 429, 500, 503, 504)
 
 OPERATIONS = (
     Operation(
@@ -57,7 +56,7 @@ OPERATIONS = (
         ChatCompletion,
         ChatCompletionRequest,
         ChatCompletionChunk,
-        _GENERATES,
+        _READS_BODY,
     ),
     Operation(
         "POST",
@@ -66,7 +65,7 @@ OPERATIONS = (
         TextCompletion,
         CompletionRequest,
         TextCompletion,
-        _GENERATES,
+        _READS_BODY,
     ),
     Operation(
         "POST", "/tokenize", "A text or a chat in tokens", TokenizeAnswer, TokenizeRequest, None, _READS_BODY

@@ -23,17 +23,20 @@ class RestartPolicy:
         self._max_short_lives = _MAX_SHORT_LIVES * num_workers
         self._clock = clock
         self._short_lives: deque[float] = deque()  # when they ended
-        self._has_served = False
+        self.has_served = False  # whether any worker has
 
-    def pause_seconds(self, has_served: bool, uptime_seconds: float) -> float | None:
-        """Called once for each worker that ended: how long to wait for a new one; None: give up."""
-        self._has_served |= has_served
-        if has_served and uptime_seconds >= _SHORT_LIFE_SECONDS:
+    def pause_seconds(self, uptime_seconds: float | None) -> float | None:
+        """Called once for each worker that ended: how long to wait for a new one; None: give up.
+
+        ``uptime_seconds``: since the worker began to serve; None: it never did.
+        """
+        self.has_served |= uptime_seconds is not None
+        if uptime_seconds is not None and uptime_seconds >= _SHORT_LIFE_SECONDS:
             return 0.0
         self._short_lives.append(self._clock())
         while self._short_lives[0] <= self._clock() - _WINDOW_SECONDS:
             self._short_lives.popleft()
         num_short = len(self._short_lives)
-        if not self._has_served or num_short > self._max_short_lives:
+        if not self.has_served or num_short > self._max_short_lives:
             return None
         return min(_MAX_PAUSE_SECONDS, 2.0 ** (num_short - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import socket
@@ -150,6 +151,8 @@ class DrainingServer(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT and multiprocessing.parent_process() is not None:
+            return  # Ctrl-C reaches the whole group: the parent decides, and sends its own signal
         now_seconds = time.monotonic()
         if self._is_draining:
             if now_seconds - self._signalled_seconds < ECHO_SECONDS or not insists(sig):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import signal
@@ -35,17 +34,18 @@ _RELOAD_PERIOD_SECONDS = 0.5
 @dataclass(frozen=True, slots=True)
 class Worker:
     process: BaseProcess
-    started_seconds: float  # time.monotonic()
-    serving: Connection  # readable from when it serves
+    serving: Connection  # when it begins to serve, it tells the time
 
-    @property
-    def has_served(self) -> bool:
-        """Ask once, when the worker has ended."""
+    def take_serving_seconds(self) -> float | None:
+        """When it began to serve, by time.monotonic(), which all processes share; None: never.
+
+        Ask once, when the worker has ended.
+        """
         with self.serving:
             try:
-                return self.serving.poll() and self.serving.recv_bytes() != b""
+                return float(self.serving.recv_bytes()) if self.serving.poll() else None
             except (EOFError, OSError):
-                return False
+                return None
 
 
 class Supervisor:
@@ -97,7 +97,7 @@ class Supervisor:
         )
         process.start()
         told.close()  # the worker has its own: it is closed when the worker ends
-        self._workers.append(Worker(process, time.monotonic(), serving))
+        self._workers.append(Worker(process, serving))
         log.debug("worker started", pid=process.pid)
 
     def _supervise(self) -> int:
@@ -122,14 +122,14 @@ class Supervisor:
         """Lets successors of ended workers start; returns an exit code where that would be pointless."""
         for worker in [each for each in self._workers if not each.process.is_alive()]:
             self._workers.remove(worker)
-            exit_code, has_served = worker.process.exitcode, worker.has_served
-            if exit_code == STARTUP_ERROR_CODE:
+            exit_code, serving_seconds = worker.process.exitcode, worker.take_serving_seconds()
+            if exit_code == STARTUP_ERROR_CODE and not self._restarts.has_served:
                 return STARTUP_ERROR_CODE
             if self._watched is not None and exit_code != ENGINE_DEAD_CODE:
                 log.error("worker ended, waiting for a change of the code", exit_code=exit_code)
                 continue
-            uptime_seconds = time.monotonic() - worker.started_seconds
-            pause_seconds = self._restarts.pause_seconds(has_served, uptime_seconds)
+            uptime_seconds = None if serving_seconds is None else time.monotonic() - serving_seconds
+            pause_seconds = self._restarts.pause_seconds(uptime_seconds)
             pid = worker.process.pid
             log.error("worker died", pid=pid, exit_code=exit_code, restart_in_seconds=pause_seconds)
             if pause_seconds is None:
@@ -168,7 +168,10 @@ def run_supervised(
     for each in (signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    tell = functools.partial(told.send_bytes, b"serving")
+
+    def tell() -> None:
+        told.send_bytes(repr(time.monotonic()).encode())
+
     end_process(target(sock, Supervision(tell, listens_when_loaded)))
 
 

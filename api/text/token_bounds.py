@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-_SHRINKAGE_OF_NFC = 3  # three letters of three bytes each may become one (Hangul)
+_SHRINKAGE_OF_NFC = 4  # three letters of Hangul become one, a Greek one with two marks even less
 _KEEPING_PRE_TOKENIZERS = frozenset({"ByteLevel", "Digits", "Metaspace"})
 
 

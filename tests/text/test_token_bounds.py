@@ -54,7 +54,7 @@ def test_what_drops_text_has_no_bound(changes: dict[str, Any]) -> None:
 def test_normal_forms_and_kept_splits_count() -> None:
     plain = max_token_bytes(definition())
     assert plain is not None
-    assert max_token_bytes(definition(normalizer={"type": "NFC"})) == 3 * plain
+    assert max_token_bytes(definition(normalizer={"type": "NFC"})) == 4 * plain
     assert max_token_bytes(definition(pre_tokenizer=SPLIT | {"behavior": "Isolated"})) == plain
     long = [{"content": "<" + "x" * 1000 + ">", "lstrip": False, "rstrip": False}]
     assert max_token_bytes(definition(added_tokens=long)) == 1002

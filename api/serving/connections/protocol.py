@@ -232,18 +232,21 @@ class ClientConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._served = cycle
+        if cycle is self.cycle and self._is_in_body:
+            self.progress.body_begins(self.loop.time())  # it was the server that kept it waiting
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         self.progress.last_seconds = self.loop.time()
         super().on_response_complete()  # starts the next one that is parsed
-        if self._is_answering or self.transport.is_closing():
+        if self.transport.is_closing() or (self._is_answering and self.awaited is not Awaited.BODY):
             return
         ahead, self._ahead = bytes(self._ahead), bytearray()
         if ahead:
             self._unset_keepalive_if_required()
             self._parse(ahead)
-        if self._half_close is not None and not self._is_answering:
+        # A request whose rest is still to come will not be whole any more.
+        if self._half_close is not None and (not self._is_answering or self.awaited is Awaited.BODY):
             self.transport.close()
 
     def _refuse(self, error: ApiError) -> None:
@@ -258,6 +261,10 @@ class ClientConnection(HttpToolsProtocol):
         self.transport.close()
 
     def _end_behind_answer(self) -> None:
-        """Closes once all is answered that has come so far; what else comes is not heard."""
+        """Closes once all is answered that has come so far as a whole; what else comes is not heard."""
         self._is_over = True
+        if self._is_in_body and self._served is not None and self.cycle is not self._served:
+            self.pipeline.popleft()  # its body will never be whole
+            self.cycle = cast(Cycle, self.pipeline[0][0]) if self.pipeline else self._served
+            self._is_in_body = False
         self.cycle.keep_alive = False

@@ -46,10 +46,13 @@ def _serve(connection: Connection, max_seconds: float) -> None:
     base_bytes = _peak_bytes()
     watch = _Watch(base_bytes + _MAX_GROWTH_BYTES, max_seconds)
     connection.send_bytes(b"ready")
-    while _peak_bytes() < base_bytes + _TIRED_GROWTH_BYTES:
+    is_last = False
+    while not is_last:
         job = GrammarJob.from_json(connection.recv_bytes())
         watch.restart()
-        connection.send_bytes(orjson.dumps(_compile(compiler, job)))
+        answer = _compile(compiler, job)
+        is_last = _peak_bytes() > base_bytes + _TIRED_GROWTH_BYTES
+        connection.send_bytes(orjson.dumps({**answer, "is_last": is_last}))
 
 
 class _Watch:

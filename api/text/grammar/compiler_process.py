@@ -60,6 +60,10 @@ class CompilerProcess:
         """Returns the verdict, within a few times the limit of time at the latest."""
         try:
             connection = self._connected()
+        except (EOFError, OSError) as error:
+            self.close()
+            return ServerSideError(f"The server cannot start the process that compiles grammars: {error}")
+        try:
             connection.send_bytes(job.to_json())
             return self._wait(connection, job, is_wanted)
         except InvalidRequestError as error:
@@ -100,7 +104,10 @@ class CompilerProcess:
             if not is_wanted():
                 self.close()
                 return Abandoned()
-        return _read(orjson.loads(connection.recv_bytes()))
+        answer = orjson.loads(connection.recv_bytes())
+        if answer["is_last"]:  # it has grown, and is about to end
+            self.close()
+        return _read(answer)
 
     def _connected(self) -> Connection:
         """Raises OSError or EOFError where no process can be started."""
@@ -113,7 +120,7 @@ class CompilerProcess:
             self._process = _start(theirs.fileno(), self._max_seconds)
         self._connection.send_bytes(orjson.dumps(self._vocabulary))
         if not self._connection.poll(_MAX_START_SECONDS):
-            raise EOFError
+            raise EOFError("it does not answer")
         self._connection.recv_bytes()  # it is ready
         return self._connection
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -155,15 +154,14 @@ class GrammarService:
 
     def _take(self, process: CompilerProcess) -> _Task | None:
         """Waits for a task that may begin; None when the hand is to end."""
-        end_seconds = time.monotonic() + _MAX_IDLE_SECONDS
         with self._changed:
             while not self._is_closed:
                 if (task := self._next_task()) is not None:
                     return task
                 self._num_idle += 1
-                self._changed.wait(max(0.0, end_seconds - time.monotonic()))
+                is_called = self._changed.wait(_MAX_IDLE_SECONDS)
                 self._num_idle -= 1
-                if time.monotonic() >= end_seconds and len(self._processes) > 1:
+                if not is_called and not self._waiting and len(self._processes) > 1:
                     break
             self._processes.discard(process)
         return None

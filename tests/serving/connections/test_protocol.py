@@ -222,6 +222,36 @@ def test_what_is_sent_too_far_ahead_is_not_answered(handler: FakeServerHandler) 
         assert read_until(client, b"}}").count(b"HTTP/1.1 200") == 1
 
 
+@pytest.mark.parametrize("size", [20_000, 100_000])
+def test_a_long_body_behind_another_request_is_whole_and_so_is_what_follows(url: str, size: int) -> None:
+    long = CHAT | {"unknown": "x" * size}
+    with connect(url) as client:
+        client.sendall(post() + post(long) + post(headers=LAST))
+        assert read_all(client).count(b"HTTP/1.1 200") == 3
+
+
+def test_the_rest_of_a_body_that_comes_later_is_its_own(url: str) -> None:
+    second = post(CHAT | {"unknown": "x" * 20_000}, LAST)
+    with connect(url) as client:
+        client.sendall(post() + second[:-10_000])
+        read_until(client, b"}}")
+        client.sendall(second[-10_000:])
+        assert read_all(client).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        post(CHAT | {"unknown": "x" * 400_000}),
+        post().replace(b"Content-Length", b"transfer-encoding: chunked\r\nWas"),
+    ],
+)
+def test_a_request_that_never_becomes_whole_ends_with_the_one_before_it(url: str, behind: bytes) -> None:
+    with connect(url) as client:
+        client.sendall(post() + behind)
+        assert read_all(client).count(b"HTTP/1.1 200") >= 1  # and the connection ends
+
+
 def test_hundreds_of_pipelined_requests_are_all_answered(url: str) -> None:
     num_requests = 1500  # several slices, all of them within what may be sent ahead
     answer = exchange(url, b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n" * num_requests + post(headers=LAST))

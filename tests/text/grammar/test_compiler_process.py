@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from api.errors import InvalidRequestError
+from api.errors import InvalidRequestError, ServerSideError
 from api.text.grammar.compiler_process import Abandoned, Compiled, CompilerProcess, Verdict
 from api.text.grammar.job import GrammarJob, Markers
 from api.text.grammar.vocabulary import VocabularySource
@@ -87,6 +87,42 @@ def test_the_process_ends_with_its_owner(tokenizer: Tokenizer) -> None:
     assert running is not None
     process.close()
     assert running.returncode is not None
+
+
+class GrownProcess:
+    """A connection whose other end says that it is about to end."""
+
+    def send_bytes(self, data: bytes) -> None:
+        pass
+
+    def poll(self, seconds: float) -> bool:
+        return True
+
+    def recv_bytes(self) -> bytes:
+        return b'{"source": "s", "seconds": 1.0, "is_last": true}'
+
+
+def test_a_process_that_has_grown_is_not_asked_again(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, num_closed = CompilerProcess(VocabularySource.of(tokenizer), max_seconds=4.0), 0
+
+    def close() -> None:
+        nonlocal num_closed
+        num_closed += 1
+
+    monkeypatch.setattr(process, "_connected", GrownProcess)
+    monkeypatch.setattr(process, "close", close)
+    assert compile_in(process, GOOD) == Compiled("s", 1.0)
+    assert num_closed == 1
+
+
+def test_a_process_that_cannot_start_is_no_fault_of_the_grammar(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    verdict = compile_in(CompilerProcess(VocabularySource.of(tokenizer), max_seconds=4.0), GOOD)
+    assert isinstance(verdict, ServerSideError)
 
 
 drawn = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

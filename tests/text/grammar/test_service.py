@@ -195,6 +195,22 @@ def test_what_the_process_compiled_the_server_can_compile(service: GrammarServic
     outcome.new_matcher().compute_bitmask()
 
 
+def test_a_hand_without_work_sleeps(service: GrammarService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.text.grammar.service._MAX_IDLE_SECONDS", 0.05)
+    Asker().ask(service, job_of("a")).wait()
+    num_waits, wait = 0, service._changed.wait
+
+    def counted(timeout: float | None = None) -> bool:
+        nonlocal num_waits
+        num_waits += 1
+        return wait(timeout)
+
+    monkeypatch.setattr(service._changed, "wait", counted)
+    time.sleep(0.5)
+    assert num_waits <= 11  # one for each 0.05 s; a hand that spins waits thousands of times
+    assert isinstance(Asker().ask(service, job_of("b")).wait(), CompiledGrammar)
+
+
 def test_the_end_ends_the_processes(vocabulary: VocabularySource) -> None:
     service = GrammarService(vocabulary)
     Asker().ask(service, job_of("a")).wait()
