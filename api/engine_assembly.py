@@ -25,9 +25,10 @@ from api.engine.platform import Platform, detect_platform, prepare_device
 from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
 from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
 from api.engine.prompt_scores import most_scored_rows
+from api.engine.repeats import Repeats
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
-from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
+from api.engine.speculation import AdaptiveSpeculation, NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import VerificationCosts
 from api.errors import StartupError
@@ -175,7 +176,7 @@ def _speculation(
     if config.speculation == "off" or not chosen.can_rewind:
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
-    return PromptLookupSpeculation(VerificationCosts(budget, platform.row_multiple))
+    return AdaptiveSpeculation(VerificationCosts(budget, platform.row_multiple), [Repeats()])
 
 
 def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None) -> str:
