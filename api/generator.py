@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from api.engine.draft.drafter import Drafted, Drafter, NoDrafter
 from api.engine.forward.interface import Forward
 from api.engine.prompt_scores import PromptScores, divide_rows
 from api.engine.sampler import Sampler, Samples
 from api.engine.sampling_state import SamplingStates, is_plain
 from api.engine.spans import sampled_rows
-from api.step_plan import SampledToken, ScoredTokens, Span, StepPlan
+from api.step_plan import Span, StepNews, StepPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class _Step:
 
     samples: Samples
     scores: PromptScores | None = None
+    drafted: Drafted | None = None  # its samples depend on them: evaluated with these
 
     def arrays(self) -> list[mx.array]:
         return [*self.samples.arrays(), *(self.scores.arrays() if self.scores else ())]
@@ -41,10 +43,15 @@ class BatchGenerator:
     """
 
     def __init__(
-        self, forward: Forward, sampler: Sampler, release_memory: Callable[[], None] = mx.clear_cache
+        self,
+        forward: Forward,
+        sampler: Sampler,
+        release_memory: Callable[[], None] = mx.clear_cache,
+        drafter: Drafter | None = None,
     ) -> None:
         """``release_memory`` is called when all is read and no sequence is left."""
         self._forward = forward
+        self._drafter = drafter or NoDrafter()
         self._sampler = sampler
         self._release_memory = release_memory
         self._states = SamplingStates()
@@ -54,19 +61,21 @@ class BatchGenerator:
         # time.monotonic() when the step before had ended; its dispatch of the next one may take long.
         self.read_seconds = 0.0
 
-    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]:
-        """Runs ``plan``; returns what the previous one scored and sampled ([] if it had no rows).
+    def step(self, plan: StepPlan) -> list[StepNews]:
+        """Runs ``plan``; returns what the previous one drafted, scored and sampled ([] if it had no rows).
 
         Raises whatever the forward or the device raises, for this plan or the previous one; call
         ``reset`` then. What concerns one row alone comes as that token's ``error``.
         """
-        logits = self._forward(plan, self._input_ids(plan.spans))
+        drafted = self._drafter(plan)
+        token_ids = self._input_ids(plan.spans)
+        logits = self._forward(plan, drafted.fill(plan.spans, token_ids) if drafted else token_ids)
         self._sampler.prepare(sampled_rows(plan.spans), logits.shape[-1])
         self._states.release(plan.released)
         sampled = self._read()
         self.read_seconds = time.monotonic()
         self._forward.settle()
-        self._in_flight = self._dispatch(logits, plan.spans) if plan.spans else None
+        self._in_flight = self._dispatch(logits, plan.spans, drafted) if plan.spans else None
         if not plan.spans and not any(count for _, count in plan.num_slots):
             self._release_memory()
         return sampled
@@ -76,16 +85,17 @@ class BatchGenerator:
         self._in_flight = None
         self._states.reset()
         self._forward.reset()
+        self._drafter.reset()
 
-    def _dispatch(self, logits: mx.array, spans: Sequence[Span]) -> _Step:
+    def _dispatch(self, logits: mx.array, spans: Sequence[Span], drafted: Drafted | None) -> _Step:
         sampling = sampled_rows(spans)
-        pending = self._forward.state()
+        pending = [*self._forward.state(), *self._drafter.state()]
         scores, logits = self._score(logits, spans)
         if not all(is_plain(span) for span in sampling):
             _async_eval(logits, *pending)
             pending = []
         self._states.extend(spans)
-        step = _Step(self._sample(logits, sampling), scores)
+        step = _Step(self._sample(logits, sampling), scores, drafted)
         _async_eval(*step.arrays(), *pending)
         return step
 
@@ -115,7 +125,7 @@ class BatchGenerator:
         ]
         return mx.where(token_ids < 0, samples.token_ids[mx.array(source)], token_ids)
 
-    def _read(self) -> list[SampledToken | ScoredTokens]:
+    def _read(self) -> list[StepNews]:
         step = self._in_flight
         if step is None:
             return []
@@ -124,7 +134,8 @@ class BatchGenerator:
         sampled = step.samples.read()
         for token in sampled:
             self._states.record(token.sequence_id, token.token_id)
-        return [*(step.scores.read() if step.scores else ()), *sampled]
+        drafted = step.drafted.read() if step.drafted else ()
+        return [*drafted, *(step.scores.read() if step.scores else ()), *sampled]
 
 
 def _async_eval(*arrays: mx.array) -> None:

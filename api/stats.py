@@ -52,4 +52,6 @@ class SchedulerStats:
     num_preemptions: int = 0
     num_proposed_tokens: int = 0  # by speculation
     num_accepted_tokens: int = 0  # of these, those that plain decoding samples too
+    num_drafted_tokens: int = 0  # of the proposed ones: by a draft model
+    num_accepted_drafts: int = 0  # of these
     prefix_cache: PrefixCacheStats = field(default_factory=PrefixCacheStats)

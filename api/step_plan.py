@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from api.errors import ApiError
 from api.types import FinishReason, SamplingParams
 
+DRAFTED = -1  # in the place of a token that the step's own draft says
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -23,7 +25,9 @@ class Span:
     sequence_id: int
     slot: Slot
     start: int  # position of the first token, equal to the tokens computed so far
-    token_ids: tuple[int, ...]  # () when the one token is still in flight: the previous step's sample
+    # () when the one token is still in flight: the previous step's sample. Behind tokens that are known
+    # there may be proposals: tokens to be verified, or DRAFTED.
+    token_ids: tuple[int, ...]
     num_samples: int  # 1 when the last row's logits give the next token; more where proposals are verified
     sample_index: int  # how many tokens were sampled before this one: the counter of the seeded stream
     sampling: SamplingParams
@@ -44,6 +48,21 @@ class Span:
     def samples(self) -> bool:
         """Whether the last ``num_samples`` rows' logits are needed."""
         return self.num_samples > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the draft model does for one sequence before the step's rows run.
+
+    It reads tokens that it has not read yet, the newest one last, and says how the text may go on. Its KV
+    lies in slots of the same classes and indices as the sequence's own.
+    """
+
+    sequence_id: int
+    slot: Slot
+    start: int  # tokens of the sequence that it has read
+    token_ids: tuple[int, ...]  # those that it reads now
+    num_proposals: int = 0  # as many as its span has DRAFTED ones; 0: it only reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +99,7 @@ class StepPlan:
     """What one forward pass computes. Numbers and ids only, so it can be logged and replayed.
 
     Applied in the order of the fields: forget what was released, drop blocks, save blocks, close holes, set
-    the number of slots of each class, load blocks, move, then run the spans (single-token spans first).
+    the number of slots of each class, load blocks, move, draft, run the spans (single-token spans first).
     """
 
     released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
@@ -90,6 +109,7 @@ class StepPlan:
     num_slots: tuple[tuple[int, int], ...] = ()  # (class capacity, slots its arrays must have)
     loads: tuple[BlockLoad, ...] = ()
     moves: tuple[SlotMove, ...] = ()  # a source may be a load's slot
+    drafts: tuple[Draft, ...] = ()  # of a step beside which nothing is in flight, where they propose
     spans: tuple[Span, ...] = ()
 
     @property
@@ -127,6 +147,17 @@ class ScoredTokens:
     sequence_id: int
     start: int  # position of the first of them
     logprobs: tuple[SampledLogprobs, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftedTokens:
+    """What stood in the place of a span's DRAFTED ones; comes before the tokens that its rows sampled."""
+
+    sequence_id: int
+    token_ids: tuple[int, ...]
+
+
+StepNews = DraftedTokens | ScoredTokens | SampledToken  # what is read of a step
 
 
 @dataclass(frozen=True, slots=True)

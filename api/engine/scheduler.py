@@ -22,7 +22,7 @@ from api.engine.step_budget import StepBudget
 from api.engine.step_history import StepHistory
 from api.engine.step_outputs import as_api_error, last_output, prompt_output, token_output
 from api.stats import SchedulerStats
-from api.step_plan import SampledToken, ScoredTokens, Span, StepOutput, StepPlan
+from api.step_plan import DraftedTokens, SampledToken, ScoredTokens, Span, StepNews, StepOutput, StepPlan
 from api.types import FinishReason
 
 
@@ -82,6 +82,8 @@ class Scheduler:
             num_preemptions=self._num_preemptions,
             num_proposed_tokens=self._speculation.num_proposed_tokens,
             num_accepted_tokens=self._speculation.num_accepted_tokens,
+            num_drafted_tokens=self._speculation.num_drafted_tokens,
+            num_accepted_drafts=self._speculation.num_accepted_drafts,
             prefix_cache=self._memory.prefixes.stats(),
         )
 
@@ -98,7 +100,7 @@ class Scheduler:
         plan = self._make_plan(spans)
         self._has_newest_in_flight = bool(spans)
         if spans:
-            self._count_computed(chosen)
+            self._count_computed(chosen, plan)
         return plan
 
     def _make_plan(self, spans: tuple[Span, ...]) -> StepPlan:
@@ -112,12 +114,11 @@ class Scheduler:
             num_slots=self._memory.slots.num_slots,
             moves=tuple(changes.moves),
             loads=tuple(changes.loads),
+            drafts=self._speculation.take_drafts(),
             spans=spans,
         )
 
-    def update(
-        self, sampled: Iterable[SampledToken | ScoredTokens], read_seconds: float | None = None
-    ) -> list[StepOutput]:
+    def update(self, sampled: Iterable[StepNews], read_seconds: float | None = None) -> list[StepOutput]:
         """Takes what was read of the oldest step that is not read yet; ends the sequences that are done.
 
         ``read_seconds``: the clock's time when that step had ended; None: now.
@@ -257,8 +258,8 @@ class Scheduler:
         in_order = self._order.sorted(reading, self._budget.seconds_per_row)
         return choose_chunks(in_order, num_decode_rows, self._budget, self._memory.tokens_to_stop)
 
-    def _count_computed(self, chosen: list[tuple[Sequence, int]]) -> None:
-        self._dispatched.add(chosen, self._clock())
+    def _count_computed(self, chosen: list[tuple[Sequence, int]], plan: StepPlan) -> None:
+        self._dispatched.add(chosen, self._clock(), plan.drafts)
         for sequence, num_rows in chosen:
             num_prompt_rows = 0 if sequence.is_decoding else sequence.num_unread(num_rows)
             self._order.served(sequence, num_prompt_rows, int(sequence.is_decoding))
@@ -268,10 +269,13 @@ class Scheduler:
 
     # --- what came back --------------------------------------------------------------------------
 
-    def _take(self, read: SampledToken | ScoredTokens) -> StepOutput | None:
+    def _take(self, read: StepNews) -> StepOutput | None:
         """None for what comes too late: its sequence has ended or started again."""
         sequence = self._running.get(read.sequence_id)
         if sequence is None:
+            return None
+        if isinstance(read, DraftedTokens):
+            sequence.proposals = read.token_ids
             return None
         if isinstance(read, ScoredTokens):
             return prompt_output(sequence, read)
@@ -282,7 +286,7 @@ class Scheduler:
             self._drop(sequence)
             return last_output(sequence, error=token.error)
         if sequence.receive(token.token_id):
-            self._speculation.accept()
+            self._speculation.accept(sequence.sequence_id)
             self._order.served(sequence, 0, 1)
         sequence.is_suspect = False  # it got through what raised; a chunk of its prompt alone proves nothing
         output = token_output(sequence, token)

@@ -18,6 +18,7 @@ from api.engine.proposer import Proposer
 from api.engine.sampling_state import needs_state
 from api.engine.sequence import Sequence
 from api.engine.verification_costs import StepKind, VerificationCosts
+from api.step_plan import Draft
 
 _MOST_PROPOSALS = 64  # of one sequence in a step; of several 16 each at most, on average
 _MOST_ON_AVERAGE = 16
@@ -42,6 +43,8 @@ class Speculation(Protocol):
 
     num_proposed_tokens: int  # since the start
     num_accepted_tokens: int
+    num_drafted_tokens: int  # of the proposed ones: by a draft model
+    num_accepted_drafts: int  # of these
 
     def reads_first(self, decoding: list[Sequence]) -> bool:
         """Whether to plan nothing, so that the step under way is read before the next one is planned."""
@@ -49,10 +52,13 @@ class Speculation(Protocol):
     def propose(self, decoding: list[Sequence]) -> None:
         """Sets the ``proposals`` of those for whom it pays; of none while a token is in flight."""
 
+    def take_drafts(self) -> tuple[Draft, ...]:
+        """What a draft model does in the plan that is made now, for which ``propose`` was called last."""
+
     def observe(self, kind: StepKind, seconds: float) -> None:
         """Takes the time of a step without prompt rows."""
 
-    def accept(self) -> None:
+    def accept(self, sequence_id: int) -> None:
         """Counts a proposal that came true."""
 
     def forget(self, sequence_id: int) -> None:
@@ -64,15 +70,20 @@ class NoSpeculation:
 
     num_proposed_tokens = 0
     num_accepted_tokens = 0
+    num_drafted_tokens = 0
+    num_accepted_drafts = 0
 
     def reads_first(self, decoding: list[Sequence]) -> bool:
         return False
 
     def propose(self, decoding: list[Sequence]) -> None: ...
 
+    def take_drafts(self) -> tuple[Draft, ...]:
+        return ()
+
     def observe(self, kind: StepKind, seconds: float) -> None: ...
 
-    def accept(self) -> None: ...
+    def accept(self, sequence_id: int) -> None: ...
 
     def forget(self, sequence_id: int) -> None: ...
 
@@ -85,8 +96,17 @@ class _Offer:
     gains: list[float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    numbers: Counter[int]  # of proposals, by sequence id
+    advantage: float  # the least where there are none
+
+
 class AdaptiveSpeculation:
     """``Speculation`` on what the proposers offer, the likeliest for each sequence, as far as it pays."""
+
+    num_drafted_tokens = 0
+    num_accepted_drafts = 0
 
     def __init__(self, costs: VerificationCosts, proposers: Items[Proposer]) -> None:
         self.num_proposed_tokens = 0
@@ -102,23 +122,40 @@ class AdaptiveSpeculation:
             proposer.follow(free)
         if not any(sequence.num_in_flight for sequence in decoding):
             return False
-        return bool(self._choose(self._offers(free), len(decoding)))
+        return bool(self._choose(self._offers(free), len(decoding)).numbers)
+
+    def advantage(self, decoding: list[Sequence]) -> float:
+        """In expected tokens for each second over plain decoding, of what it would propose; 0 for nothing."""
+        choice = self._choose(self._offers(_free(decoding)), len(decoding))
+        return choice.advantage if choice.numbers else 0.0
 
     def propose(self, decoding: list[Sequence]) -> None:
         if any(sequence.num_in_flight for sequence in decoding):
             return
         free = _free(decoding)
         offers = self._offers(free)
-        chosen = self._choose(offers, len(decoding))
+        chosen = self._choose(offers, len(decoding)).numbers
         for proposer in self._proposers:
             wanted = [(s, n) for s in free if (n := chosen[s.sequence_id])]
             wanted = [(s, n) for s, n in wanted if offers[s.sequence_id].proposer is proposer]
             self._take(wanted, proposer.propose(wanted) if wanted else [])
 
+    def gains(self, sequence: Sequence, num_tokens: int) -> list[float]:
+        """The likeliest source's; see ``Proposer``."""
+        return self._offer(sequence, num_tokens).gains
+
+    def propose_for(self, sequence: Sequence, num_tokens: int) -> None:
+        """Proposes so many tokens for one sequence, whatever is done for the others."""
+        wanted = [(sequence, num_tokens)]
+        self._take(wanted, self._offer(sequence, num_tokens).proposer.propose(wanted))
+
+    def take_drafts(self) -> tuple[Draft, ...]:
+        return ()
+
     def observe(self, kind: StepKind, seconds: float) -> None:
         self._costs.observe(kind, seconds)
 
-    def accept(self) -> None:
+    def accept(self, sequence_id: int) -> None:
         self.num_accepted_tokens += 1
 
     def forget(self, sequence_id: int) -> None:
@@ -132,15 +169,14 @@ class AdaptiveSpeculation:
 
     def _offers(self, free: list[Sequence]) -> dict[int, _Offer]:
         """The offer with the most expected tokens for each sequence, by its id."""
-        offers: dict[int, _Offer] = {}
-        for sequence in free:
-            room = min(room_for_proposals(sequence), _MOST_PROPOSALS)
-            found = [_Offer(proposer, proposer.gains(sequence, room)) for proposer in self._proposers]
-            offers[sequence.sequence_id] = max(found, key=lambda offer: sum(offer.gains))
-        return offers
+        return {s.sequence_id: self._offer(s, min(room_for_proposals(s), _MOST_PROPOSALS)) for s in free}
 
-    def _choose(self, offers: dict[int, _Offer], num_decoding: int) -> Counter[int]:
-        """How many proposals each sequence should have, by its id: those likeliest to come true.
+    def _offer(self, sequence: Sequence, num_tokens: int) -> _Offer:
+        found = [_Offer(proposer, proposer.gains(sequence, num_tokens)) for proposer in self._proposers]
+        return max(found, key=lambda offer: sum(offer.gains))
+
+    def _choose(self, offers: dict[int, _Offer], num_decoding: int) -> _Choice:
+        """How many proposals each sequence should have: those likeliest to come true.
 
         Their number is the one with the most expected tokens for each second.
         """
@@ -152,7 +188,7 @@ class AdaptiveSpeculation:
             advantage = self._advantage(gains[:size], num_decoding)
             if advantage > best_advantage:
                 best, best_advantage = [sequence_id for _, sequence_id in gains[:size]], advantage
-        return Counter(best)
+        return _Choice(Counter(best), best_advantage)
 
     def _advantage(self, gains: list[tuple[float, int]], num_decoding: int) -> float:
         """Expected tokens for each second, in those of plain decoding; 0 where others would pay for it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from api.engine.sequence import Sequence
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import StepKind
+from api.step_plan import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class StepHistory:
     def sequence_ids(self) -> frozenset[int]:
         return frozenset().union(*(step.sequence_ids for step in self._steps))
 
-    def add(self, chosen: Iterable[tuple[Sequence, int]], now_seconds: float) -> None:
+    def add(
+        self, chosen: Iterable[tuple[Sequence, int]], now_seconds: float, drafts: Iterable[Draft] = ()
+    ) -> None:
         """Remembers a step of these sequences with so many rows each, before they count as computed."""
         pairs = list(chosen)
         reading = [(sequence, n) for sequence, n in pairs if not sequence.is_decoding]
@@ -49,7 +52,7 @@ class StepHistory:
                 num_rows=sum(n for _, n in pairs),
                 num_prompt_rows=sum(n for _, n in reading),
                 prompt_context=_mean_context(reading),
-                kind=_kind([sequence for sequence, _ in pairs if sequence.is_decoding]),
+                kind=_kind([sequence for sequence, _ in pairs if sequence.is_decoding], list(drafts)),
                 started_seconds=now_seconds,
             )
         )
@@ -72,7 +75,7 @@ class StepHistory:
             num_added = step.num_prompt_rows + step.kind.num_proposed
             self._budget.observe(step.num_rows, num_added, seconds, step.prompt_context)
             return
-        if not step.kind.num_proposed:
+        if step.kind.is_plain:
             self._budget.observe(step.num_rows, 0, seconds)
         self._observe(step.kind, seconds)
 
@@ -82,6 +85,12 @@ def _mean_context(reading: list[tuple[Sequence, int]]) -> float:
     return sum(n * (sequence.num_computed + (n - 1) / 2) for sequence, n in reading) / max(1, num_rows)
 
 
-def _kind(decoding: list[Sequence]) -> StepKind:
+def _kind(decoding: list[Sequence], drafts: list[Draft]) -> StepKind:
     numbers = [len(sequence.proposals) for sequence in decoding]
-    return StepKind(len(decoding), sum(1 for number in numbers if number), sum(numbers))
+    return StepKind(
+        num_decoding=len(decoding),
+        num_verifying=sum(1 for number in numbers if number),
+        num_proposed=sum(numbers),
+        num_drafts=max((draft.num_proposals for draft in drafts), default=0),
+        num_caught_up=sum(len(draft.token_ids) - bool(draft.num_proposals) for draft in drafts),
+    )

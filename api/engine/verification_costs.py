@@ -28,6 +28,12 @@ class StepKind:
     num_decoding: int  # sequences, each with one row of its own
     num_verifying: int = 0  # of these, with proposals
     num_proposed: int = 0  # rows for proposals
+    num_drafts: int = 0  # forwards of the draft model, one behind another
+    num_caught_up: int = 0  # tokens that it read, but for the newest ones of those that it drafted for
+
+    @property
+    def is_plain(self) -> bool:
+        return not (self.num_proposed or self.num_drafts or self.num_caught_up)
 
 
 @dataclass(slots=True)

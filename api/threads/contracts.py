@@ -14,7 +14,7 @@ from api.engine.sequence import Sequence
 from api.errors import ApiError
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
-from api.step_plan import SampledToken, ScoredTokens, StepOutput, StepPlan
+from api.step_plan import StepNews, StepOutput, StepPlan
 from api.types import Cancel, ChatPrompt, GenerationRequest, Grammar, SamplingDefaults
 
 
@@ -33,9 +33,7 @@ class Scheduler(Protocol):
 
     def schedule(self) -> StepPlan: ...
 
-    def update(
-        self, sampled: list[SampledToken | ScoredTokens], read_seconds: float | None = None
-    ) -> list[StepOutput]: ...
+    def update(self, sampled: list[StepNews], read_seconds: float | None = None) -> list[StepOutput]: ...
 
     def recover(self, error: Exception) -> list[StepOutput]:
         """After a step raised: its sequences restart, alone; one that failed alone is failed.
@@ -56,7 +54,7 @@ class BatchGenerator(Protocol):
     def read_seconds(self) -> float:
         """time.monotonic() when the last step that was read back had ended."""
 
-    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]:
+    def step(self, plan: StepPlan) -> list[StepNews]:
         """Dispatches this plan, returns the tokens of the one before."""
 
     def reset(self) -> None:

@@ -20,7 +20,7 @@ from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.engine.step_budget import StepBudget
 from api.errors import ApiError
-from api.step_plan import SampledLogprobs, SampledToken, ScoredTokens, StepOutput, StepPlan
+from api.step_plan import SampledLogprobs, StepNews, StepOutput, StepPlan
 from api.types import FinishReason, SamplingParams
 from tests.engine.fake_generator import (
     VOCAB_SIZE,
@@ -145,7 +145,7 @@ class Result:
 class Generator(Protocol):
     """What the loop asks of a generator, fake or real."""
 
-    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]: ...
+    def step(self, plan: StepPlan) -> list[StepNews]: ...
 
     def reset(self) -> None: ...
 

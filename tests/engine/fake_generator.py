@@ -8,10 +8,24 @@ changes the answer or fails an assertion.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from collections.abc import Sequence as Items
+from dataclasses import replace
 
 from api.engine.sequence import Sequence
-from api.step_plan import SampledLogprobs, SampledToken, ScoredTokens, Slot, SlotMove, Span, StepPlan
+from api.step_plan import (
+    DRAFTED,
+    Draft,
+    DraftedTokens,
+    SampledLogprobs,
+    SampledToken,
+    ScoredTokens,
+    Slot,
+    SlotMove,
+    Span,
+    StepNews,
+    StepPlan,
+)
 
 EOS = 0
 VOCAB_SIZE = 40
@@ -98,11 +112,58 @@ class StepFailed(Exception):
     """What a device would raise."""
 
 
+class FakeDrafter:
+    """A draft model that says what ``guess`` makes of the tokens in its own slots."""
+
+    def __init__(self, guess: Callable[[Items[int]], int] = next_token, draft_seconds: float = 0.002) -> None:
+        self.kv = FakeKV()
+        self._guess = guess
+        self._draft_seconds = draft_seconds  # of a forward, whatever its rows
+        self.num_read_tokens = 0
+        self.expected: dict[int, list[int]] = {}  # what its slots must hold, by sequence id
+
+    def __call__(self, plan: StepPlan) -> dict[int, tuple[int, ...]]:
+        self.kv.apply(replace(plan, saves=(), loads=(), dropped_blocks=()))
+        return {d.sequence_id: tokens for d in plan.drafts if (tokens := self._run(d))}
+
+    def seconds(self, plan: StepPlan) -> float:
+        depth = max((max(1, draft.num_proposals) for draft in plan.drafts), default=0)
+        return depth * self._draft_seconds
+
+    def _run(self, draft: Draft) -> tuple[int, ...]:
+        self.num_read_tokens += len(draft.token_ids)
+        assert self.kv.row(draft.slot)[: draft.start] == self.expected[draft.sequence_id]
+        self.kv.write(draft.slot, draft.start, draft.token_ids)
+        known = self.kv.row(draft.slot)[: draft.start + len(draft.token_ids)]
+        tokens: list[int] = []
+        while len(tokens) < draft.num_proposals:
+            if tokens:
+                self.kv.write(draft.slot, len(known), tokens[-1:])
+                known.append(tokens[-1])
+            tokens.append(self._guess([token for token in known if token is not None]))
+        return tuple(tokens)
+
+
+def _with_drafts(span: Span, drafted: dict[int, tuple[int, ...]]) -> Span:
+    num_drafted = sum(token_id == DRAFTED for token_id in span.token_ids)
+    if not num_drafted:
+        return span
+    known, tokens = span.token_ids[:-num_drafted], drafted[span.sequence_id]
+    assert DRAFTED not in known and len(tokens) == num_drafted
+    return replace(span, token_ids=(*known, *tokens))
+
+
 class FakeGenerator:
     """Pipelined by one, as ``BatchGenerator``: returns what the plan before sampled."""
 
-    def __init__(self, clock: FakeClock | None = None, seconds_per_row: float = 0.001) -> None:
+    def __init__(
+        self,
+        clock: FakeClock | None = None,
+        seconds_per_row: float = 0.001,
+        drafter: FakeDrafter | None = None,
+    ) -> None:
         self.kv = FakeKV()
+        self.drafter = drafter or FakeDrafter()
         self.poison: set[int] = set()  # a step with one of these sequences raises
         self.raises_when_read = False  # the poison shows one step later, as a device's errors do
         self.fails_next = False
@@ -112,8 +173,9 @@ class FakeGenerator:
         self._in_flight: dict[int, list[int]] = {}
         self._in_flight_ids: set[int] = set()
         self._scores: list[ScoredTokens] = []  # in flight
+        self._drafted: dict[int, tuple[int, ...]] = {}  # in flight
 
-    def step(self, plan: StepPlan) -> list[SampledToken | ScoredTokens]:
+    def step(self, plan: StepPlan) -> list[StepNews]:
         ids = {span.sequence_id for span in plan.spans}
         poisoned = self._in_flight_ids if self.raises_when_read else ids
         if self.fails_next or poisoned & self.poison:
@@ -121,20 +183,42 @@ class FakeGenerator:
             raise StepFailed
         check_order(plan)
         self.kv.apply(plan)
-        sampled = {span.sequence_id: self._run(span) for span in plan.spans}
+        for draft in plan.drafts:
+            self._check_draft(draft, plan)
+        drafted = self.drafter(plan)
+        assert not drafted.keys() & self._in_flight.keys(), "drafts behind tokens that are not read"
+        spans = [_with_drafts(span, drafted) for span in plan.spans]
+        sampled = {span.sequence_id: self._run(span) for span in spans}
         tokens = [SampledToken(i, t) for i, tokens in self._in_flight.items() for t in tokens]
-        read = [*self._scores, *tokens]
+        news = [DraftedTokens(i, tokens) for i, tokens in self._drafted.items()]
+        read = [*news, *self._scores, *tokens]
+        self._drafted = drafted
         self._scores = [self._score(span) for span in plan.spans if span.scored_ids]
         self._in_flight, self._in_flight_ids = sampled, ids
         if self._clock is not None:
-            self._clock.now += 0.01 + self._seconds_per_row * plan.num_rows
+            self._clock.now += self._seconds(plan)
         return read
+
+    def _seconds(self, plan: StepPlan) -> float:
+        return 0.01 + self._seconds_per_row * plan.num_rows + self.drafter.seconds(plan)
+
+    def _check_draft(self, draft: Draft, plan: StepPlan) -> None:
+        """It reads what is known, behind what it has read, and for rows of the step."""
+        span = next(span for span in plan.spans if span.sequence_id == draft.sequence_id)
+        known = [*self._known[draft.sequence_id][: span.start], *span.token_ids]
+        end = draft.start + len(draft.token_ids)
+        assert draft.slot == span.slot and tuple(known[draft.start : end]) == draft.token_ids
+        assert draft.num_proposals == span.token_ids.count(DRAFTED)
+        assert not draft.num_proposals or end == span.start + span.num_tokens - draft.num_proposals
+        self.drafter.expected[draft.sequence_id] = known[: draft.start]
 
     def reset(self) -> None:
         self.kv = FakeKV()
         self._known.clear()
         self._in_flight, self._in_flight_ids = {}, set()
         self._scores = []
+        self._drafted = {}
+        self.drafter.kv = FakeKV()
 
     def _score(self, span: Span) -> ScoredTokens:
         """Of the rows before those that are sampled from, each for the token behind it."""

@@ -39,7 +39,7 @@ class OracleSpeculation(NoSpeculation):
             sequence.proposals = self._spoilt(self._oracle(sequence)[:room])
             self.num_proposed_tokens += len(sequence.proposals)
 
-    def accept(self) -> None:
+    def accept(self, sequence_id: int) -> None:
         self.num_accepted_tokens += 1
 
     def forget(self, sequence_id: int) -> None:

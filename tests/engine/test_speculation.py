@@ -67,7 +67,7 @@ def answer_with(made: AdaptiveSpeculation, sequence: Sequence, *tokens: int) -> 
     sequence.compute(1)
     for token in tokens:
         if sequence.num_in_flight and sequence.receive(token):
-            made.accept()
+            made.accept(sequence.sequence_id)
 
 
 def test_a_text_that_repeats_gets_proposals_from_where_it_was_before() -> None:

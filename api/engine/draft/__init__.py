@@ -1,0 +1,1 @@
+"""A small model runs ahead of the one that is served, which verifies what it says."""

@@ -1,0 +1,263 @@
+"""Decides when the draft model runs ahead, for whom and how far: where it pays by what was measured.
+
+A draft costs a forward of the small model for each token that it runs ahead, whoever takes part, and rows
+in the step that verifies. So all who take part go equally far, and the depth is the one with the most
+expected tokens for each second. Sequences whose own text says more take its proposals instead.
+
+The draft model reads a sequence only when that is likely to pay: what the prefix cache gave, and prompts of
+sequences that are never drafted for, it never sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from api.engine.draft.account import Account
+from api.engine.draft.costs import DraftCosts
+from api.engine.draft.row import DraftRow
+from api.engine.sampling_state import needs_state
+from api.engine.sequence import Sequence
+from api.engine.speculation import Speculation, room_for_proposals
+from api.engine.step_budget import StepBudget
+from api.engine.verification_costs import StepKind
+from api.step_plan import DRAFTED, Draft
+
+_DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10)
+_FIRST_CHANCE = 0.7  # of a proposal, before anything is known
+_USUAL_WEIGHT = 0.02  # of the newest draft in what is expected of sequences that were never drafted for
+_LEAST_CHANCE = 0.2
+_LEAST_ADVANTAGE = 1.08  # in expected tokens for each second, over plain decoding
+_MOST_SLOWDOWN = 1.5  # of a step in which somebody has no proposals to gain from
+_SHORT_LAG = 16  # tokens that are read beside a draft without asking whether that pays
+_FEWEST_EXPECTED_TOKENS = 64  # of an answer that goes on, as far as it may
+_LEAST_RETURN = 2.0  # seconds that are saved for each one that is spent on reading
+_NUM_QUIET_STEPS = 8  # in which nobody asks again after it did not pay
+
+
+class TextSpeculation(Speculation, Protocol):
+    """What the chats' own texts say: it costs nothing to ask."""
+
+    def advantage(self, decoding: list[Sequence]) -> float:
+        """In expected tokens for each second over plain decoding, of what it would propose; 0 for nothing."""
+
+    def gains(self, sequence: Sequence, num_tokens: int) -> list[float]:
+        """The chance of each of the next tokens that it and all before it are as the text says."""
+
+    def propose_for(self, sequence: Sequence, num_tokens: int) -> None:
+        """Sets so many ``proposals`` of one sequence, or fewer."""
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What the draft model does in a step."""
+
+    depth: int = 0
+    advantage: float = 0.0
+    drafting: list[Sequence] = field(default_factory=list)
+    reading: list[tuple[Sequence, int]] = field(default_factory=list)  # and how many tokens
+
+
+class DraftSpeculation:
+    """``Speculation`` by a draft model beside the texts themselves."""
+
+    def __init__(
+        self,
+        text: TextSpeculation,
+        costs: DraftCosts,
+        budget: StepBudget,
+        context_length: int,
+    ) -> None:
+        """``context_length``: tokens that the draft model can read."""
+        self.num_drafted_tokens = 0
+        self.num_accepted_drafts = 0
+        self._text = text
+        self._costs = costs
+        self._budget = budget
+        self._context_length = context_length
+        self._account = Account()
+        self._rows: dict[int, DraftRow] = {}  # by sequence id
+        self._usual_chance = _FIRST_CHANCE
+        self._choice = _Choice()  # of the plan that is made now
+        self._num_quiet_steps, self._quiet_size = 0, 0
+
+    @property
+    def num_proposed_tokens(self) -> int:
+        return self._text.num_proposed_tokens + self.num_drafted_tokens
+
+    @property
+    def num_accepted_tokens(self) -> int:
+        return self._text.num_accepted_tokens + self.num_accepted_drafts
+
+    # --- what the scheduler asks -----------------------------------------------------------------
+
+    def reads_first(self, decoding: list[Sequence]) -> bool:
+        if any(sequence.proposals for sequence in decoding):
+            return True
+        text_reads_first = self._text.reads_first(decoding)
+        self._settle(decoding)
+        if text_reads_first or not any(sequence.num_in_flight for sequence in decoding):
+            return text_reads_first
+        return bool(self._choose(decoding).drafting)
+
+    def propose(self, decoding: list[Sequence]) -> None:
+        self._choice = choice = self._choose(decoding)
+        if any(sequence.num_in_flight for sequence in decoding):
+            choice.drafting.clear()
+            return
+        if not choice.drafting or self._text.advantage(decoding) > choice.advantage:
+            choice.drafting.clear()
+            self._text.propose(decoding)
+            return
+        for sequence in list(choice.drafting):
+            self._propose_for(sequence, choice)
+
+    def take_drafts(self) -> tuple[Draft, ...]:
+        choice, self._choice = self._choice, _Choice()
+        drafts = [self._draft(sequence) for sequence in choice.drafting]
+        drafts += [self._read(sequence, number) for sequence, number in choice.reading]
+        return tuple(drafts)
+
+    def observe(self, kind: StepKind, seconds: float) -> None:
+        self._costs.observe(kind, seconds)
+        if kind.num_drafts:
+            plain = self._costs.plain_seconds(kind.num_decoding) or seconds
+            self._account.drafted(seconds / plain, kind.num_decoding)
+        elif not kind.num_caught_up:
+            self._text.observe(kind, seconds)
+            self._account.stepped()
+
+    def accept(self, sequence_id: int) -> None:
+        row = self._rows.get(sequence_id)
+        if row is None or not row.num_proposed:
+            self._text.accept(sequence_id)
+            return
+        self.num_accepted_drafts += 1
+        self._account.gained_token()
+
+    def forget(self, sequence_id: int) -> None:
+        self._rows.pop(sequence_id, None)
+        self._text.forget(sequence_id)
+
+    # --- who drafts ------------------------------------------------------------------------------
+
+    def _settle(self, decoding: Iterable[Sequence]) -> None:
+        for sequence in decoding:
+            row = self._rows.get(sequence.sequence_id)
+            if row is not None and row.settle(len(sequence.token_ids)):
+                self._usual_chance += _USUAL_WEIGHT * (row.chance - self._usual_chance)
+
+    def _row(self, sequence: Sequence) -> DraftRow:
+        return self._rows.setdefault(sequence.sequence_id, DraftRow(self._usual_chance))
+
+    def _lag(self, sequence: Sequence) -> int:
+        """Known tokens that the draft model has not read."""
+        return len(sequence.token_ids) - self._row(sequence).num_read
+
+    def _room(self, sequence: Sequence) -> int:
+        return min(room_for_proposals(sequence), self._context_length - sequence.num_known)
+
+    def _choose(self, decoding: list[Sequence]) -> _Choice:
+        if self._is_quiet(len(decoding)) or not self._costs.plain_seconds(len(decoding)):
+            return _Choice()
+        able = [s for s in decoding if not needs_state(s.sampling) and self._room(s) > 0]
+        able = [s for s in able if self._row(s).chance >= _LEAST_CHANCE]
+        best = self._best(able, len(decoding), _LEAST_ADVANTAGE)
+        found = self._ready(able, best, len(decoding)) if best.depth else self._trial(able, len(decoding))
+        if not found.drafting and not found.reading:
+            self._num_quiet_steps, self._quiet_size = _NUM_QUIET_STEPS, len(decoding)
+        return found
+
+    def _is_quiet(self, num_decoding: int) -> bool:
+        if not num_decoding or not self._account.allows_drafts:
+            return True
+        if self._quiet_size != num_decoding:
+            self._num_quiet_steps = 0
+        self._num_quiet_steps -= 1
+        return self._num_quiet_steps > 0
+
+    def _best(self, able: list[Sequence], num_decoding: int, least_advantage: float) -> _Choice:
+        """The depth that pays most where all of these draft."""
+        best = _Choice(advantage=least_advantage)
+        for depth in _DEPTHS if able else ():
+            numbers = [min(depth, self._room(sequence)) for sequence in able]
+            if num_decoding + sum(numbers) > self._budget.max_step_tokens:
+                break
+            gain = sum(self._row(s).gain(n) for s, n in zip(able, numbers, strict=True))
+            slowdown = self._costs.slowdown(
+                StepKind(num_decoding, len(able), sum(numbers), num_drafts=max(numbers))
+            )
+            if slowdown is None or (len(able) < num_decoding and slowdown > _MOST_SLOWDOWN):
+                break
+            advantage = (1 + gain / num_decoding) / slowdown
+            if advantage > best.advantage:
+                best = _Choice(depth, advantage, list(able))
+        return best
+
+    def _ready(self, able: list[Sequence], best: _Choice, num_decoding: int) -> _Choice:
+        """Those who are read, or can be now, draft; of others that are worth it a piece is read."""
+        room = self._budget.num_prompt_rows(num_decoding)
+        ready: list[Sequence] = []
+        reading: list[tuple[Sequence, int]] = []
+        for sequence in sorted(able, key=self._lag):
+            lag = self._lag(sequence)
+            if lag > _SHORT_LAG and not self._pays_to_read(sequence, best.advantage, num_decoding):
+                continue
+            if lag <= max(room, _SHORT_LAG):
+                ready.append(sequence)
+            elif room > 0:
+                reading.append((sequence, min(room, lag - 1)))
+            room -= lag if lag > _SHORT_LAG else 0
+        if len(ready) < len(able):
+            best = self._best(ready, num_decoding, _LEAST_ADVANTAGE)
+        return _Choice(best.depth, best.advantage, best.drafting, reading)
+
+    def _pays_to_read(self, sequence: Sequence, advantage: float, num_decoding: int) -> bool:
+        num_left = sequence.max_tokens - sequence.num_sampled
+        num_expected = min(num_left, max(_FEWEST_EXPECTED_TOKENS, sequence.num_sampled))
+        step_seconds = self._costs.plain_seconds(num_decoding)
+        saved_seconds = num_expected * step_seconds / num_decoding * (1 - 1 / advantage)
+        return saved_seconds >= _LEAST_RETURN * self._lag(sequence) * self._costs.row_seconds(num_decoding)
+
+    def _trial(self, able: list[Sequence], num_decoding: int) -> _Choice:
+        """Now and then it is tried where it was not expected to pay, as far as that is to be afforded."""
+        able = [s for s in sorted(able, key=self._lag) if self._lag(s) <= self._budget.max_step_tokens]
+        for group in (able, able[:1]):
+            best = self._best(group, num_decoding, 0.0)
+            if best.depth and self._trial_steps(best, num_decoding) <= self._account.num_steps:
+                best.advantage = max(best.advantage, _LEAST_ADVANTAGE)
+                return best
+        return _Choice()
+
+    def _trial_steps(self, choice: _Choice, num_decoding: int) -> float:
+        """What a draft costs where nothing comes true, in plain steps."""
+        numbers = [min(choice.depth, self._room(sequence)) for sequence in choice.drafting]
+        kind = StepKind(num_decoding, len(numbers), sum(numbers), num_drafts=max(numbers))
+        read_seconds = sum(map(self._lag, choice.drafting)) * self._costs.row_seconds(num_decoding)
+        slowdown = self._costs.slowdown(kind) or 0.0
+        return slowdown - 1 + read_seconds / self._costs.plain_seconds(num_decoding)
+
+    # --- what they get ---------------------------------------------------------------------------
+
+    def _propose_for(self, sequence: Sequence, choice: _Choice) -> None:
+        number = min(choice.depth, self._room(sequence))
+        of_text = self._text.gains(sequence, room_for_proposals(sequence))[: 2 * choice.depth]
+        if sum(of_text) > self._row(sequence).gain(number):
+            choice.drafting.remove(sequence)
+            self._text.propose_for(sequence, len(of_text))
+        else:
+            sequence.proposals = (DRAFTED,) * number
+            self.num_drafted_tokens += number
+
+    def _draft(self, sequence: Sequence) -> Draft:
+        draft = self._read(sequence, self._lag(sequence), len(sequence.proposals))
+        self._row(sequence).draft(len(sequence.token_ids), len(sequence.proposals))
+        return draft
+
+    def _read(self, sequence: Sequence, num_tokens: int, num_proposals: int = 0) -> Draft:
+        row = self._row(sequence)
+        start, row.num_read = row.num_read, row.num_read + num_tokens
+        assert sequence.slot is not None
+        token_ids = tuple(sequence.token_ids[start : row.num_read])
+        return Draft(sequence.sequence_id, sequence.slot, start, token_ids, num_proposals)

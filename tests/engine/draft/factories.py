@@ -1,0 +1,63 @@
+"""A scheduler that drafts, over the fake generator whose clock says what drafts and rows take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+
+from api.engine.draft.costs import DraftCosts
+from api.engine.draft.speculation import DraftSpeculation
+from api.engine.repeats import Repeats
+from api.engine.scheduler import Scheduler
+from api.engine.speculation import AdaptiveSpeculation
+from api.engine.step_budget import StepBudget
+from api.engine.verification_costs import VerificationCosts
+from api.step_plan import StepPlan
+from tests.engine.factories import Loop, create_budget, create_memory
+from tests.engine.fake_generator import FakeClock, FakeDrafter, FakeGenerator, next_token
+
+Guess = Callable[[Items[int]], int]
+
+
+class TimedGenerator(FakeGenerator):
+    """Its clock is a device's: a step ends when it is read, and one without rows takes no time."""
+
+    _in_flight_seconds = 0.0
+
+    def _seconds(self, plan: StepPlan) -> float:
+        ended = self._in_flight_seconds
+        self._in_flight_seconds = super()._seconds(plan) if plan.spans else 0.0
+        return ended
+
+
+def create_speculation(
+    budget: StepBudget, draft_share: float = 0.2, context_length: int = 1024
+) -> DraftSpeculation:
+    verification = VerificationCosts(budget)
+    text = AdaptiveSpeculation(verification, [Repeats()])
+    return DraftSpeculation(text, DraftCosts(verification, draft_share), budget, context_length)
+
+
+def create_drafting_loop(
+    guess: Guess = next_token,
+    *,
+    seconds_per_row: float = 0.0002,
+    draft_seconds: float = 0.002,
+    budget_tokens: int = 4096,
+    cached_tokens: int = 0,
+    max_batch_size: int = 4,
+    max_step_tokens: int = 40,
+    context_length: int = 60,
+    draft_context: int = 1024,
+) -> Loop[FakeGenerator]:
+    """A step takes 10 ms and ``seconds_per_row``, each forward of the draft model ``draft_seconds``."""
+    clock, budget = FakeClock(), create_budget(max_step_tokens)
+    memory = create_memory(budget_tokens, context_length, cached_tokens)
+    speculation = create_speculation(budget, draft_seconds / 0.01, draft_context)
+    scheduler = Scheduler(memory, budget, max_batch_size, clock, speculation)
+    generator = TimedGenerator(clock, seconds_per_row, FakeDrafter(guess, draft_seconds))
+    return Loop(scheduler, memory, generator)
+
+
+def drafting_plans(loop: Loop[FakeGenerator]) -> list[StepPlan]:
+    return [plan for plan in loop.plans if any(draft.num_proposals for draft in plan.drafts)]
