@@ -17,7 +17,7 @@ from api.config import (
     SpeculationChoice,
     Switch,
 )
-from api.option_checks import check_model_is_no_name, check_prefix_cache
+from api.option_checks import check_draft_model, check_model_is_no_name, check_prefix_cache
 from api.option_values import (
     non_negative_int,
     parse_size,
@@ -38,6 +38,7 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
     args = parser.parse_args(argv)
     check_prefix_cache(parser, args)
     check_model_is_no_name(parser, args)
+    check_draft_model(parser, args)
     engine = EngineConfig(
         model=args.model,
         max_batch_size=args.max_batch_size,
@@ -55,6 +56,7 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
         trust_remote_code=args.trust_remote_code,
         generation_config=args.generation_config,
         speculation=args.speculation,
+        draft_model=args.draft_model,
     )
     return ServerConfig(
         engine=engine,
@@ -195,6 +197,11 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         choices=get_args(SpeculationChoice),
         default=defaults.speculation,
         help="let a chat whose text repeats itself take several tokens a step, where it pays (%(default)s)",
+    )
+    group.add_argument(
+        "--draft-model",
+        metavar="MODEL",
+        help="a small model with the same tokenizer, that runs ahead where it pays; answers stay the same",
     )
     about_step = "most tokens in one forward pass (default: by device)"
     group.add_argument("--max-step-tokens", metavar="TOKENS", type=positive_int, help=about_step)

@@ -34,6 +34,7 @@ class EngineConfig:
     trust_remote_code: bool = False
     generation_config: GenerationConfigChoice = "auto"  # auto: the folder's sampling where requests name none
     speculation: SpeculationChoice = "auto"  # auto: where the measured costs say that it pays
+    draft_model: str | None = None  # folder, repo id or .gguf file of a small one that runs ahead; None: none
 
 
 @dataclass(frozen=True, slots=True)

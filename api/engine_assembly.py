@@ -13,6 +13,7 @@ import structlog
 
 from api.config import EngineConfig, ServerConfig
 from api.engine.device_memory import DeviceMemory, give_back_memory
+from api.engine.draft.assembly import DraftModel, DraftPlace, check_vocabulary, load_draft
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.memory_assembly import build_memory, estimate_needs
 from api.engine.memory_plan import require_step
@@ -37,7 +38,7 @@ from api.prompt_reader import PromptReader
 from api.stats import DeviceBytes
 from api.text.grammar.service import GrammarService
 from api.text.grammar.vocabulary import VocabularySource
-from api.text.tokenizer import Tokenizer, load_tokenizer
+from api.text.tokenizer import Tokenizer, load_tokenizer, read_token_strings
 from api.types import SamplingDefaults
 
 log = structlog.get_logger(__name__)
@@ -76,6 +77,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     platform = detect_platform()
     prepare_device(platform)
     files = locate_model(config.engine.model, report)
+    draft_files = locate_model(config.engine.draft_model, report) if config.engine.draft_model else None
     sampling_defaults = _sampling_defaults(files, config.engine, report)
     find_classes = class_finder(load_model_package(platform.model_functions))
     loaded = load_model(files, config.engine, find_classes, report)
@@ -93,8 +95,19 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         report,
         config.engine.kv_bits,
     )
+    draft = None
+    if draft_files is not None and _can_draft(chosen):
+        tokens = partial(read_token_strings, trust_remote_code=config.engine.trust_remote_code)
+        num_shared = check_vocabulary(draft_files, tokenizer.token_strings(), tokens)
+        place = DraftPlace(config.engine, platform, budget.max_step_tokens, loaded, num_shared)
+        draft = load_draft(draft_files, place, find_classes, report)
     give_back_memory(platform)
-    memory = build_memory(config.engine, loaded, chosen, needs(chosen), config.workers, report)
+    with_draft = draft.beside(chosen) if draft else chosen
+    all_needs = draft.needs(needs(chosen)) if draft else needs(chosen)
+    num_weight_bytes = loaded.weight_bytes + (draft.loaded.weight_bytes if draft else 0)
+    memory = build_memory(
+        config.engine, loaded, with_draft, all_needs, config.workers, report, num_weight_bytes
+    )
     fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits)
     disk, forward = open_prefix_disk(
         config.engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
@@ -105,9 +118,11 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             memory,
             budget,
             config.engine.max_batch_size,
-            speculation=_speculation(config.engine, chosen, budget, platform, report),
+            speculation=_speculation(config.engine, chosen, budget, platform, draft, report),
         ),
-        generator=BatchGenerator(forward, Sampler(platform), platform.release_memory),
+        generator=BatchGenerator(
+            forward, Sampler(platform), platform.release_memory, draft.drafter() if draft else None
+        ),
         prompt_reader=PromptReader(
             tokenizer,
             spell=grammars.spell,
@@ -122,7 +137,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         fingerprint=fingerprint,
         vocab_size=tokenizer.vocab_size,
         sampling_defaults=sampling_defaults,
-        describe=_describe(loaded, chosen, platform),
+        describe=_describe(loaded, chosen, platform, draft),
         read_device=DeviceMemory().read,
     )
 
@@ -171,12 +186,19 @@ def _step_budget(config: EngineConfig, platform: Platform, vocab_size: int) -> S
 
 
 def _speculation(
-    config: EngineConfig, chosen: ChosenForward, budget: StepBudget, platform: Platform, report: Report
+    config: EngineConfig,
+    chosen: ChosenForward,
+    budget: StepBudget,
+    platform: Platform,
+    draft: DraftModel | None,
+    report: Report,
 ) -> Speculation:
     if config.speculation == "off" or not chosen.can_rewind:
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
-    return AdaptiveSpeculation(VerificationCosts(budget, platform.row_multiple), [Repeats()])
+    costs = VerificationCosts(budget, platform.row_multiple)
+    text = AdaptiveSpeculation(costs, [Repeats()])
+    return draft.speculation(text, costs, budget) if draft else text
 
 
 def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None) -> str:
@@ -186,7 +208,15 @@ def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform,
     return "fp_" + hashlib.sha256(repr((weights, arithmetic)).encode()).hexdigest()[:12]
 
 
-def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) -> dict[str, Any]:
+def _can_draft(chosen: ChosenForward) -> bool:
+    if not chosen.can_rewind:
+        log.warning("the draft model is not used: this model's forward cannot take tokens back")
+    return chosen.can_rewind
+
+
+def _describe(
+    loaded: LoadedModel, chosen: ChosenForward, platform: Platform, draft: DraftModel | None
+) -> dict[str, Any]:
     return {
         "device": platform.name,
         "forward": chosen.forward.name,
@@ -194,4 +224,5 @@ def _describe(loaded: LoadedModel, chosen: ChosenForward, platform: Platform) ->
         "weight_bytes": loaded.weight_bytes,
         "kv_bytes_per_token": chosen.slot_bytes(1) - chosen.state_bytes,
         "state_bytes_per_chat": chosen.state_bytes,
+        "draft_model": draft.describe() if draft else None,
     }

@@ -28,3 +28,14 @@ def check_model_is_no_name(parser: argparse.ArgumentParser, args: argparse.Names
             f"--served-model-name took {shown(models[0])} for one more name, and no MODEL is left; "
             "put MODEL first, or write --served-model-name=NAME once for each name"
         )
+
+
+def check_draft_model(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.draft_model is None:
+        return
+    if not args.draft_model:
+        parser.error("--draft-model needs a name: a folder, a Hugging Face repo id or a .gguf file")
+    if args.speculation == "off":
+        parser.error("--draft-model needs --speculation auto")
+    if args.forward not in ("auto", "flat"):
+        parser.error(f"--draft-model needs --forward flat or auto: {args.forward} cannot take tokens back")

@@ -41,12 +41,15 @@ def build_memory(
     needs: Needs,
     num_workers: int,
     report: Report,
+    weight_bytes: int | None = None,
 ) -> SequenceMemory:
     """Call when the weights are loaded and nothing else is: what is free then is what there is.
 
+    ``weight_bytes``: of all that a further process would load; None: of ``loaded``.
     Raises StartupError where ``config`` asks for more than that, or for too little to be of use.
     """
-    budget_bytes = kv_budget(config.kv_memory_bytes, free_bytes(), needs, num_workers, loaded.weight_bytes)
+    weight_bytes = weight_bytes or loaded.weight_bytes
+    budget_bytes = kv_budget(config.kv_memory_bytes, free_bytes(), needs, num_workers, weight_bytes)
     memory = KVMemory(budget_bytes)
     slots = _slot_pool(memory, loaded, chosen, report)
     if config.kv_memory_bytes is None and slots.max_sequence_tokens < min(
@@ -128,6 +131,8 @@ def _slot_pool(memory: KVMemory, loaded: LoadedModel, chosen: ChosenForward, rep
     except ValueError as error:
         raise StartupError(f"too little memory for the KV of even one token: {error}") from error
     state = f" and {chosen.state_bytes:,} a chat" if chosen.state_bytes else ""
+    if chosen.draft_bytes:
+        state = f" and {_draft_token_bytes(chosen):,} for the draft model"
     report(
         f"KV memory: up to {gigabytes(memory.budget_bytes)}, {_token_bytes(chosen):,} bytes a token{state}; "
         f"context {loaded.context_length:,} tokens"
@@ -144,7 +149,12 @@ def _most_slots(chosen: ChosenForward, max_bytes: int | None) -> Callable[[int],
 
 
 def _token_bytes(chosen: ChosenForward) -> int:
-    return chosen.slot_bytes(1) - chosen.state_bytes
+    """Of the KV that blocks keep."""
+    return chosen.slot_bytes(1) - chosen.state_bytes - _draft_token_bytes(chosen)
+
+
+def _draft_token_bytes(chosen: ChosenForward) -> int:
+    return chosen.draft_bytes(1) if chosen.draft_bytes else 0
 
 
 def _block_sizes(chosen: ChosenForward) -> BlockSizes:

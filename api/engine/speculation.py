@@ -41,10 +41,21 @@ def room_for_proposals(sequence: Sequence) -> int:
 class Speculation(Protocol):
     """What the scheduler asks. ``decoding``: the sequences that would each get a row in the next step."""
 
-    num_proposed_tokens: int  # since the start
-    num_accepted_tokens: int
-    num_drafted_tokens: int  # of the proposed ones: by a draft model
-    num_accepted_drafts: int  # of these
+    @property
+    def num_proposed_tokens(self) -> int:
+        """Since the start."""
+
+    @property
+    def num_accepted_tokens(self) -> int:
+        """Of these, those that came true."""
+
+    @property
+    def num_drafted_tokens(self) -> int:
+        """Of the proposed ones, those by a draft model."""
+
+    @property
+    def num_accepted_drafts(self) -> int:
+        """Of these, those that came true."""
 
     def reads_first(self, decoding: list[Sequence]) -> bool:
         """Whether to plan nothing, so that the step under way is read before the next one is planned."""

@@ -288,3 +288,8 @@ def load_tokenizer(
     if tokenizer.template_error is not None:
         log.warning("the chat template is broken: chats will be refused", error=tokenizer.template_error)
     return tokenizer
+
+
+def read_token_strings(folder: Path, *, trust_remote_code: bool = False) -> list[str]:
+    """Returns the names of all tokens of a model folder's tokenizer, by their ids. Raises StartupError."""
+    return load_tokenizer(folder, trust_remote_code=trust_remote_code).token_strings()

@@ -56,6 +56,7 @@ class ChosenForward:
     state_bytes: int = 0  # of ``slot_bytes``: what does not depend on the tokens
     copy_share: float = 1.0  # of all slots' bytes: what is copied at a time when slots change
     array_bytes: Callable[[int], int] | None = None  # tokens -> bytes of a slot in the largest array
+    draft_bytes: Callable[[int], int] | None = None  # of ``slot_bytes``: a draft model's, in no block
 
 
 def choose_forward(

@@ -1,0 +1,227 @@
+"""A draft model through the whole engine over tiny random models: answers are plain decoding's."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import mlx.core as mx
+import pytest
+
+from api.engine.draft.drafter import Drafted
+from api.engine.draft.model_drafter import ModelDrafter, Vocabularies
+from api.engine.draft.row import DraftRow
+from api.engine.forward.choose import ChosenForward
+from api.engine.kv_memory import KVMemory
+from api.engine.kv_slots import SlotPool
+from api.engine.platform import Platform
+from api.engine.prefix_cache import NoPrefixCache
+from api.engine.sampler import Sampler
+from api.engine.scheduler import Scheduler
+from api.engine.sequence import Sequence
+from api.engine.sequence_memory import SequenceMemory
+from api.engine.speculation import NoSpeculation, Speculation, room_for_proposals
+from api.generator import BatchGenerator
+from api.step_plan import DRAFTED, Draft, Slot, Span, StepPlan
+from api.types import SamplingParams
+from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence, tiny_slot_classes
+from tests.engine.tiny_models import VOCAB_SIZE, choose, gpu_like_platform, platform
+
+NUM_ANSWER_TOKENS = 24
+SAMPLINGS = (
+    GREEDY,
+    SamplingParams(temperature=1.0, seed=5),
+    SamplingParams(temperature=0.8, top_p=0.9, top_k=40, min_p=0.01, seed=6, num_top_logprobs=3),
+    SamplingParams(temperature=1.2, top_p=0.8, seed=7),
+    SamplingParams(temperature=0.0, logit_bias=((7, 2.0), (9, -100.0))),
+    SamplingParams(min_tokens=20, end_token_ids=tuple(range(0, 60, 2)), seed=8),
+    SamplingParams(temperature=0.0, presence_penalty=1.0),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _classes_of_8_16_32() -> Iterator[None]:
+    with tiny_slot_classes():
+        yield
+
+
+@dataclass
+class EagerDrafts(NoSpeculation):
+    """Drafts at random, whether or not it pays."""
+
+    draw: random.Random = field(default_factory=lambda: random.Random(0))
+    num_proposed_tokens: int = 0
+    num_accepted_tokens: int = 0
+    rows: dict[int, DraftRow] = field(default_factory=dict)
+    drafting: list[Sequence] = field(default_factory=list)
+
+    def reads_first(self, decoding: list[Sequence]) -> bool:
+        if any(sequence.proposals for sequence in decoding):
+            return True
+        for sequence in decoding:
+            self.row(sequence).settle(len(sequence.token_ids))
+        return any(s.num_in_flight for s in decoding) and self.draw.random() < 0.7
+
+    def propose(self, decoding: list[Sequence]) -> None:
+        if any(sequence.num_in_flight for sequence in decoding):
+            return
+        for sequence in decoding:
+            room = min(room_for_proposals(sequence), self.draw.randint(0, 4))
+            if room and sequence.sampling.presence_penalty == 0:
+                sequence.proposals = (DRAFTED,) * room
+                self.num_proposed_tokens += room
+                self.drafting.append(sequence)
+
+    def take_drafts(self) -> tuple[Draft, ...]:
+        drafting, self.drafting = self.drafting, []
+        return tuple(map(self._draft, drafting))
+
+    def _draft(self, sequence: Sequence) -> Draft:
+        row, slot = self.row(sequence), sequence.slot
+        start, tokens = row.num_read, tuple(sequence.token_ids[row.num_read :])
+        row.draft(len(sequence.token_ids), len(sequence.proposals))
+        assert slot is not None
+        return Draft(sequence.sequence_id, slot, start, tokens, len(sequence.proposals))
+
+    def row(self, sequence: Sequence) -> DraftRow:
+        return self.rows.setdefault(sequence.sequence_id, DraftRow(1.0))
+
+    def accept(self, sequence_id: int) -> None:
+        self.num_accepted_tokens += 1
+
+    def forget(self, sequence_id: int) -> None:
+        self.rows.pop(sequence_id, None)
+
+
+def create_drafter(chosen: ChosenForward, on: Platform, num_shared: int = VOCAB_SIZE) -> ModelDrafter:
+    return ModelDrafter(chosen.forward, Sampler(on), Vocabularies(num_shared, VOCAB_SIZE, VOCAB_SIZE))
+
+
+def create_loop(
+    chosen: ChosenForward,
+    on: Platform,
+    speculation: Speculation | None,
+    drafter: ModelDrafter | None,
+    budget_tokens: int = 4096,
+) -> Loop[BatchGenerator]:
+    token_bytes = chosen.slot_bytes(1)
+    slots = SlotPool(KVMemory(budget_tokens * token_bytes), context_length=512, slot_bytes=chosen.slot_bytes)
+    memory = SequenceMemory(slots, NoPrefixCache())
+    hundredths = itertools.count()  # time passes, the same for every step
+    made = Scheduler(memory, create_budget(40), 8, lambda: next(hundredths) / 100, speculation)
+    return Loop(made, memory, BatchGenerator(chosen.forward, Sampler(on), drafter=drafter))
+
+
+def create_prompt(number: int) -> list[int]:
+    draw = random.Random(number)
+    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice([2, 5, 17, 60]))]
+
+
+def run(loop: Loop[BatchGenerator], cancelled: str = "") -> dict[str, list[int]]:
+    for number, sampling in enumerate(SAMPLINGS, 1):
+        prompt = create_prompt(number)
+        loop.add(create_sequence(number, max_tokens=NUM_ANSWER_TOKENS, prompt=prompt, sampling=sampling))
+        loop.step()
+    for _ in range(5 if cancelled else 0):
+        loop.step()
+    if cancelled:
+        loop.cancel(cancelled)
+    loop.run()
+    loop.check_idle()
+    return {request_id: result.token_ids for request_id, result in loop.results.items()}
+
+
+def check_drafts(target: str, draft: str, on: Platform, **how: int) -> EagerDrafts:
+    """Answers with drafts against those without; slots are outgrown, moved and, in little memory, taken."""
+    chosen, _ = choose(target, on=on)
+    drafting, _ = choose(draft, on=on)
+    answers = run(create_loop(chosen, on, None, None))
+    speculation = EagerDrafts()
+    loop = create_loop(chosen, on, speculation, create_drafter(drafting, on), **how)
+    assert run(loop) == answers
+    assert any(plan.moves for plan in loop.plans)
+    assert speculation.num_proposed_tokens > NUM_ANSWER_TOKENS
+    return speculation
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt_oss", "deepseek_v3"])
+def test_a_model_that_drafts_for_itself_is_always_right(name: str) -> None:
+    """Rows that are drawn too: the draft draws with the same noise. Windows, experts and latent KV."""
+    speculation = check_drafts(name, name, platform())
+    assert speculation.num_accepted_tokens > 0.9 * speculation.num_proposed_tokens
+
+
+@pytest.mark.parametrize(("target", "draft"), [("llama", "gpt_oss"), ("gemma3", "qwen3")])
+def test_a_model_that_is_often_wrong_changes_nothing(target: str, draft: str) -> None:
+    speculation = check_drafts(target, draft, platform())
+    assert speculation.num_accepted_tokens < 0.5 * speculation.num_proposed_tokens
+
+
+def test_the_gpu_path_gives_the_same() -> None:
+    speculation = check_drafts("llama", "llama", gpu_like_platform())
+    assert speculation.num_accepted_tokens > 0.9 * speculation.num_proposed_tokens
+
+
+def test_a_sequence_that_steps_back_begins_anew_in_the_draft_too() -> None:
+    chosen, _ = choose("llama")
+    answers = run(create_loop(chosen, platform(), None, None))
+    speculation = EagerDrafts()
+    loop = create_loop(chosen, platform(), speculation, create_drafter(choose("llama")[0], platform()), 250)
+    assert run(loop) == answers
+    assert loop.scheduler.stats().num_preemptions > 0
+    assert speculation.num_accepted_tokens > 0.9 * speculation.num_proposed_tokens
+
+
+def test_one_that_leaves_midway_leaves_the_others_as_they_were() -> None:
+    chosen, _ = choose("llama")
+    answers = run(create_loop(chosen, platform(), None, None))
+    loop = create_loop(chosen, platform(), EagerDrafts(), create_drafter(choose("llama")[0], platform()))
+    found = run(loop, cancelled="r2")
+    assert {k: v for k, v in found.items() if k != "r2"} == {k: v for k, v in answers.items() if k != "r2"}
+
+
+def test_tokens_that_both_models_share_are_proposed_and_no_others() -> None:
+    speculation = EagerDrafts()
+    chosen, _ = choose("llama")
+    drafter = create_drafter(choose("llama")[0], platform(), num_shared=30)
+    answers = run(create_loop(chosen, platform(), None, None))
+    proposed: list[int] = []
+    read = Drafted.read
+
+    def spy(drafted: Drafted) -> list[object]:
+        found = read(drafted)
+        proposed.extend(token for each in found for token in each.token_ids)
+        return list(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Drafted, "read", spy)
+        assert run(create_loop(chosen, platform(), speculation, drafter)) == answers
+    assert proposed and max(proposed) < 30
+    assert max(token for answer in answers.values() for token in answer) >= 30
+
+
+def test_a_token_that_the_draft_model_lacks_is_read_as_another() -> None:
+    chosen, _ = choose("llama")
+    drafter = ModelDrafter(chosen.forward, Sampler(platform()), Vocabularies(50, 50, VOCAB_SIZE))
+    slot = Slot(16, 0)
+    span = Span(1, slot, 2, (60, DRAFTED, DRAFTED), 3, 0, GREEDY)
+    draft = Draft(1, slot, 0, (99, 98, 60), 2)
+    drafted = drafter(StepPlan(num_slots=((16, 1),), drafts=(draft,), spans=(span,)))
+    assert drafted is not None
+    [tokens] = drafted.read()
+    assert len(tokens.token_ids) == 2 and max(tokens.token_ids) < 50
+
+
+def test_depths_may_differ_and_each_finds_its_place() -> None:
+    drafted = Drafted((7, 4), (2, 1), mx.array([70, 71, 40], dtype=mx.int32))
+    slot = Slot(16, 0)
+    spans = (
+        Span(1, slot, 0, (5,), 1, 0, GREEDY),
+        Span(4, slot, 0, (6, DRAFTED), 2, 0, GREEDY),
+        Span(7, slot, 0, (8, DRAFTED, DRAFTED), 3, 0, GREEDY),
+    )
+    token_ids = mx.array([token for span in spans for token in span.token_ids], dtype=mx.int32)
+    assert drafted.fill(spans, token_ids).tolist() == [5, 6, 40, 8, 70, 71]
+    assert [(each.sequence_id, each.token_ids) for each in drafted.read()] == [(7, (70, 71)), (4, (40,))]
