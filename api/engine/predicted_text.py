@@ -20,7 +20,8 @@ _MOST_CANDIDATES = 8  # places that are looked at in each direction: a common pa
 _NEAR_TOKENS = 16  # so near behind the place that was left a single token is enough
 # For matches of 1 token, of 2 to 3, of 4 to 7, of 8 to 15, of 16 to 31 and of more. The client expects all of
 # it to come, so these are higher than those of repeats.
-_FIRST_CHANCES = (0.5, 0.75, 0.9, 0.95, 0.97, 0.99)
+_FIRST_CHANCES = (0.4, 0.75, 0.9, 0.95, 0.97, 0.99)
+_DOUBTFUL_CHANCES = (0.3, 0.35, 0.6, 0.8, 0.9, 0.95)  # where already the answer's first token is another
 
 
 class PredictedText:
@@ -64,7 +65,9 @@ class Prediction:
     def take(self, token_id: int) -> None:
         """Takes in the answer's next token."""
         is_expected = token_id == self._expected
-        if self._match_length and self._next < len(self._text):
+        if not self._recent and not is_expected:
+            self._chances = Chances(_DOUBTFUL_CHANCES)
+        elif self._match_length and self._next < len(self._text):
             self._chances.record(self._match_length, is_expected)
         self._recent.append(token_id)
         self._num_uncounted = min(self._num_uncounted + 1, _LONGEST_COMPARED)
