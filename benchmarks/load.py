@@ -29,8 +29,6 @@ class Answer:
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
     num_cached_tokens: int = 0  # of the prompt, where the server says
-    num_accepted_tokens: int = 0  # of a prediction, and those that the answer does not have
-    num_rejected_tokens: int = 0
     text: str = ""
     finish_reason: str | None = None
 
@@ -151,9 +149,6 @@ def _take_event(event: dict[str, Any], answer: Answer) -> None:
         answer.num_prompt_tokens = usage["prompt_tokens"]
         answer.num_completion_tokens = usage["completion_tokens"]
         answer.num_cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        details = usage.get("completion_tokens_details") or {}
-        answer.num_accepted_tokens = details.get("accepted_prediction_tokens") or 0
-        answer.num_rejected_tokens = details.get("rejected_prediction_tokens") or 0
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
