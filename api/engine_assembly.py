@@ -23,6 +23,7 @@ from api.engine.model_loader.locate import ModelFiles, locate_model
 from api.engine.model_loader.memory import free_bytes, gigabytes, total_bytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
+from api.engine.predictions import Predictions
 from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
 from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
 from api.engine.prompt_scores import most_scored_rows
@@ -197,7 +198,7 @@ def _speculation(
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
     costs = VerificationCosts(budget, platform.row_multiple)
-    text = AdaptiveSpeculation(costs, [Repeats()])
+    text = AdaptiveSpeculation(costs, [Predictions(), Repeats()])
     return draft.speculation(text, costs, budget) if draft else text
 
 

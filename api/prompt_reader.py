@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 
+from api.engine.predicted_text import PredictedText, Prediction
 from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
@@ -13,6 +14,7 @@ from api.text.answer_form import AnswerForm
 from api.text.chat_template import render_chat
 from api.text.grammar.job import GrammarJob, job_of
 from api.text.output_pipeline import build_pipeline
+from api.text.prediction import check_prediction, encode_prediction
 from api.text.prompt_pipeline import PromptPipeline
 from api.text.prompt_size import exceeds, num_chars
 from api.text.reasoning import ReasoningFormat, find_reasoning_format
@@ -69,6 +71,8 @@ class PromptReader:
     def measure(self, request: GenerationRequest) -> int:
         """Returns the characters to be read, about. Raises ContextLengthError for more than can ever fit."""
         limit = self._max_prompt_bytes
+        if limit is not None:
+            check_prediction(request.prediction, limit, self._context_length)
         if limit is not None and exceeds(request.prompt, limit):
             raise ContextLengthError(
                 f"This model's maximum context length is {self._context_length} tokens. However, your "
@@ -76,7 +80,7 @@ class PromptReader:
                 f"can hold. Please shorten it.",
                 param=_param_of(request),
             )
-        return num_chars(request.prompt)
+        return num_chars(request.prompt) + len(request.prediction)
 
     def grammar_job(self, request: GenerationRequest) -> GrammarJob | None:
         """What is to be compiled for the request; None where its answer is free."""
@@ -90,13 +94,22 @@ class PromptReader:
         Raises ApiError for messages that the template refuses and for prompts that do not fit.
         """
         prompts = self._prompts(request.prompt, is_structured=grammar is not None)
+        predicted = self._predicted(request)
         places = [prompt_index for prompt_index in range(len(prompts)) for _ in range(request.num_choices)]
-        return [
+        choices = [
             self._choice(
                 _of_choice(request, choice_index), prompts[prompt_index], prompt_index, choice_index, grammar
             )
             for choice_index, prompt_index in enumerate(places)
         ]
+        for sequence, _ in choices:
+            sequence.prediction = Prediction(predicted) if predicted is not None else None
+        return choices
+
+    def _predicted(self, request: GenerationRequest) -> PredictedText | None:
+        if not request.prediction:
+            return None
+        return PredictedText(encode_prediction(self._tokenizer, request.prediction, self._context_length))
 
     def _choice(
         self,
