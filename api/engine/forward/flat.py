@@ -89,7 +89,7 @@ class FlatLayer:
         for group in self._step.groups:
             k, v = keys[group.rows], values[group.rows]
             self._kv.ensure(group.capacity, self._store.num_slots[group.capacity], k, v)
-            self._kv.write_rows(group.capacity, group.slots, group.positions, k, v)
+            self._kv.write_rows(group.capacity, group.places, k, v)
         for chunk in self._step.chunks:
             k = keys[chunk.rows].transpose(2, 1, 0, 3)
             v = values[chunk.rows].transpose(2, 1, 0, 3)

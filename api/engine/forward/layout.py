@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import mlx.core as mx
 
 from api.engine.forward.attention_mask import AttentionMask
+from api.engine.forward.row_places import RowPlaces
 from api.engine.row_sizes import padded_rows
 from api.step_plan import Slot, Span, StepPlan
 
@@ -35,7 +36,7 @@ class DecodeGroup:
     longest: int  # tokens of the longest row; rounded up where several rows share a mask
     is_dense: bool  # row i has slot i, so nothing needs to be put in order
     slots: mx.array  # [num_rows]
-    positions: mx.array  # [num_rows]
+    places: RowPlaces
     row_of_slot: mx.array  # [num_slots]: the row (in the group) that a slot's queries come from
     last_of_slot: mx.array  # [num_slots]: the position a slot's row is at
     _masks: dict[MaskKey, AttentionMask] = field(default_factory=dict)
@@ -193,6 +194,7 @@ def _group(spans: list[Span], first_row: int) -> DecodeGroup:
     longest = 1 + max(span.start for span in spans)
     if num_slots > 1:
         longest = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
+    slots = mx.array([span.slot.index for span in spans], dtype=mx.int32)
     return DecodeGroup(
         capacity=capacity,
         first_row=first_row,
@@ -200,8 +202,8 @@ def _group(spans: list[Span], first_row: int) -> DecodeGroup:
         num_slots=num_slots,
         longest=longest,
         is_dense=all(span.slot.index == row for row, span in enumerate(spans)),
-        slots=mx.array([span.slot.index for span in spans], dtype=mx.int32),
-        positions=mx.array([span.start for span in spans], dtype=mx.int32),
+        slots=slots,
+        places=RowPlaces(slots, mx.array([span.start for span in spans], dtype=mx.int32)),
         row_of_slot=mx.array(row_of_slot, dtype=mx.int32),
         last_of_slot=mx.array(last_of_slot, dtype=mx.int32),
     )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from api.engine.forward.kv_store import KVStore
+from api.engine.forward.row_places import RowPlaces
 from api.engine.forward.slot_array import QuantizedFormat
 from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, StepPlan
 
@@ -149,7 +150,7 @@ def test_moves_happen_in_their_order(store: KVStore) -> None:
 def test_single_rows_go_to_their_slots_and_positions(store: KVStore) -> None:
     new = mx.concatenate([rows(range(6, 7), 2), rows(range(5, 6), 1)])
     for layer in store.layers:
-        layer.write_rows(8, mx.array([1, 0]), mx.array([6, 5]), new, -new)
+        layer.write_rows(8, RowPlaces(mx.array([1, 0]), mx.array([6, 5])), new, -new)
     assert content(store, Slot(8, 0))[:6] == expected(range(6), 1)
     assert content(store, Slot(8, 1))[:7] == expected(range(7), 2)
     assert content(store, Slot(8, 2))[:7] == expected(range(7), 3)
@@ -173,7 +174,7 @@ def test_a_windowed_layer_keeps_only_its_ring() -> None:
     assert content(store, Slot(16, 0), 0)[:15] == expected(range(15), 1)
     assert content(store, Slot(16, 0), 1) == ring_content(14, 6, 1)
     new = rows(range(15, 16), 1)
-    store.layers[1].write_rows(16, mx.array([0]), mx.array([15]), new, -new)
+    store.layers[1].write_rows(16, RowPlaces(mx.array([0]), mx.array([15])), new, -new)
     assert content(store, Slot(16, 0), 1) == ring_content(15, 6, 1)
 
 
