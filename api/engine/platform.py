@@ -45,24 +45,30 @@ class Platform:
 
 def detect_platform() -> Platform:
     """The platform of MLX's default device."""
-    if mx.default_device() == mx.cpu:
-        return Platform(
-            name="cpu",
-            is_cpu=True,
-            max_step_tokens=256,
-            row_multiple=_CPU_ROW_MULTIPLE,
-            first_chunk_tokens=64,
-            exp=cpu_functions.exp_nonpositive,
-            noise=host_noise,
-            model_functions={
-                "activations.swiglu": cpu_functions.swiglu,
-                "rope_utils.initialize_rope": RopeFactory(),
-            },
-            buffer_cache_bytes=_CPU_BUFFER_CACHE_BYTES,
-            attention_bytes=64 * 1024**2,
-            process_bytes=_CPU_BUFFER_CACHE_BYTES + 128 * 1024**2,  # the one is not given up for the other
-            release_memory=give_back_freed_memory,
-        )
+    return cpu_platform() if mx.default_device() == mx.cpu else gpu_platform()
+
+
+def cpu_platform() -> Platform:
+    return Platform(
+        name="cpu",
+        is_cpu=True,
+        max_step_tokens=256,
+        row_multiple=_CPU_ROW_MULTIPLE,
+        first_chunk_tokens=64,
+        exp=cpu_functions.exp_nonpositive,
+        noise=host_noise,
+        model_functions={
+            "activations.swiglu": cpu_functions.swiglu,
+            "rope_utils.initialize_rope": RopeFactory(),
+        },
+        buffer_cache_bytes=_CPU_BUFFER_CACHE_BYTES,
+        attention_bytes=64 * 1024**2,
+        process_bytes=_CPU_BUFFER_CACHE_BYTES + 128 * 1024**2,  # the one is not given up for the other
+        release_memory=give_back_freed_memory,
+    )
+
+
+def gpu_platform() -> Platform:
     return Platform(
         name="metal" if mx.metal.is_available() else "cuda",
         is_cpu=False,
