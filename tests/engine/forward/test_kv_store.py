@@ -244,3 +244,18 @@ def test_a_block_of_quantised_slots_comes_back_as_it_was_stored() -> None:
 def test_heads_that_no_group_fits_cannot_be_quantised() -> None:
     with pytest.raises(ValueError, match="80 numbers"):
         QuantizedFormat(8).encode(mx.zeros((1, 1, 1, 80)))
+
+
+def test_the_parts_of_some_classes_are_taken_out_and_put_back_in_their_order() -> None:
+    store = KVStore([None, None])
+    store.use(QuantizedFormat(8))
+    store.apply(plan([(16, 1), (32, 1)], []))
+    for capacity in (16, 32):
+        for layer in store.layers:
+            new = mx.ones((1, 1, 1, 32))
+            layer.ensure(capacity, 1, new, new)
+    assert store.has_arrays([16, 32]) and not store.has_arrays([16, 64])
+    parts = store.parts([32])
+    assert len(parts) == 2 * 2 * 3  # layers, keys and values, and what a quantised array is made of
+    store.replace_parts([32], [part + 1 for part in parts])
+    assert all(mx.all(new == old + 1).item() for new, old in zip(store.parts([32]), parts, strict=True))
