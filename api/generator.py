@@ -32,9 +32,10 @@ class _Step:
 class BatchGenerator:
     """Pipelined by one: ``step`` hands over a plan and returns the tokens of the plan before.
 
-    A plan's forward is built while the step before it runs, and dispatched as soon as that one's tokens
-    are read. Not earlier: on every backend of MLX a buffer that a running kernel reads is not donated,
-    so the writes of a step dispatched beside another would copy the KV of each layer.
+    A plan's forward is built while the step before it runs. It is dispatched as soon as that one's tokens
+    are read, or before, which leaves the device no gap. But a buffer that a running kernel reads is not
+    donated, so the writes of a step dispatched beside another may copy the KV of each layer: up to how many
+    bytes this pays is measured.
 
     Its sampling is built after the read, when every row's tokens are known on the host; where it is more
     than taking the best logits, that happens while the forward is in flight.
@@ -47,9 +48,14 @@ class BatchGenerator:
         forward: Forward,
         sampler: Sampler,
         release_memory: Callable[[], None] = mx.clear_cache,
+        early_limit_bytes: float = 0,
         drafter: Drafter | None = None,
     ) -> None:
-        """``release_memory`` is called when all is read and no sequence is left."""
+        """``release_memory`` is called when all is read and no sequence is left.
+
+        ``early_limit_bytes``: of state, up to which a step is dispatched before the one before it is read.
+        """
+        self.early_limit_bytes = early_limit_bytes
         self._forward = forward
         self._drafter = drafter or NoDrafter()
         self._sampler = sampler
@@ -72,9 +78,11 @@ class BatchGenerator:
         logits = self._forward(plan, drafted.fill(plan.spans, token_ids) if drafted else token_ids)
         self._sampler.prepare(sampled_rows(plan.spans), logits.shape[-1])
         self._states.release(plan.released)
+        is_early = bool(plan.spans) and self._dispatch_early(logits)
         sampled = self._read()
         self.read_seconds = time.monotonic()
-        self._forward.settle()
+        if not is_early:
+            self._forward.settle()
         self._in_flight = self._dispatch(logits, plan.spans, drafted) if plan.spans else None
         if not plan.spans and not any(count for _, count in plan.num_slots):
             self._release_memory()
@@ -86,6 +94,17 @@ class BatchGenerator:
         self._states.reset()
         self._forward.reset()
         self._drafter.reset()
+
+    def _dispatch_early(self, logits: mx.array) -> bool:
+        """Dispatches the forward beside the step in flight, where that pays; returns whether it did."""
+        if not self.early_limit_bytes or self._in_flight is None:
+            return False
+        state = self._forward.state()
+        if sum(array.nbytes for array in state) > self.early_limit_bytes:
+            return False
+        self._forward.settle()
+        _async_eval(logits, *state)
+        return True
 
     def _dispatch(self, logits: mx.array, spans: Sequence[Span], drafted: Drafted | None) -> _Step:
         sampling = sampled_rows(spans)

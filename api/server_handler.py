@@ -52,7 +52,7 @@ from api.threads.hands import hand_stages
 from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
-from api.threads.worker import Stage, Worker
+from api.threads.worker import Stage, Worker, cpu_seconds_by_thread
 from api.types import GenerationRequest
 
 __all__ = ["Channel", "Health", "ServedModel", "ServerHandler"]
@@ -251,6 +251,7 @@ class ServerHandler:
             num_sequences=self._channels.num_sequences,
             max_running=self._config.engine.max_batch_size,
             prefix_disk=engine.prefix_disk.stats() if engine is not None else PrefixDiskStats(),
+            thread_cpu_seconds=cpu_seconds_by_thread(self._workers),
         ).as_dict()
 
     def _engine(self) -> LoadedEngine | None:

@@ -23,6 +23,7 @@ class ServerStats:
     num_sequences: int  # of these requests: rows that they take, or wait for
     max_running: int
     prefix_disk: PrefixDiskStats = field(default_factory=PrefixDiskStats)
+    thread_cpu_seconds: Section = field(default_factory=dict)  # by the thread's name
 
     def as_dict(self) -> Section:
         """Counts, rates, seconds and bytes; units in the keys."""
@@ -39,6 +40,7 @@ class ServerStats:
                 "disk": prefix_disk_section(self.prefix_disk),
             },
             "device_memory": self._device_memory(),
+            "thread_cpu_seconds": self.thread_cpu_seconds,
             **metrics,
         }
 

@@ -109,7 +109,7 @@ class Batch:
                 slot=Slot(SLOT_TOKENS, row),
                 start=start,
                 token_ids=tuple(texts[row][start:]),
-                samples=True,
+                num_samples=1,
                 sample_index=num_answer_tokens,
                 sampling=sampling,
             )
@@ -158,7 +158,7 @@ class Runner:
             self._texts[token.sequence_id].append(token.token_id)
 
     def _step(self, spans: list[Span]) -> list[SampledToken]:
-        plan = StepPlan(tuple(spans), num_slots=self._num_slots)
+        plan = StepPlan(spans=tuple(spans), num_slots=self._num_slots)
         sampled: list[SampledToken] = self._generator.step(plan)
         if errors := [token.error for token in sampled if token.error is not None]:
             raise errors[0]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
+from unittest import mock
 
 import mlx.core as mx
 import pytest
 
+from api import generator as generator_module
 from api.engine.forward.choose import ChosenForward
 from api.engine.forward.interface import Forward
 from api.engine.sampler import Sampler
@@ -92,6 +95,30 @@ def test_interleaved_answers_are_mlx_lm_own(name: str) -> None:
     check_answers(name, run_interleaved(loop, cancelled=CANCELLED), cancelled=CANCELLED)
     assert loop.results[f"r{CANCELLED}"].finish_reason is FinishReason.CANCELLED
     assert any(plan.moves for plan in loop.plans)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_oss", "qwen3_next", "gpt_bigcode"])
+def test_steps_dispatched_before_the_last_is_read_give_the_same(name: str) -> None:
+    loop = create_mlx_loop(choose(name)[0], platform(), Sizes())
+    loop.generator.early_limit_bytes = math.inf
+    check_answers(name, run_interleaved(loop, cancelled=CANCELLED), cancelled=CANCELLED)
+
+
+@pytest.mark.parametrize(("limit_bytes", "order"), [(0, "rd"), (1, "rd"), (1 << 30, "drd")])
+def test_steps_are_dispatched_early_only_up_to_so_many_bytes_of_state(limit_bytes: int, order: str) -> None:
+    loop = create_mlx_loop(choose("llama")[0], platform(), Sizes())
+    loop.generator.early_limit_bytes = limit_bytes
+    loop.add(create_sequence(1, max_tokens=8, prompt=[1, 2, 3]))
+    loop.step()
+    events: list[str] = []
+    dispatch, read = generator_module._async_eval, loop.generator._read
+    with (
+        mock.patch.object(generator_module, "_async_eval", lambda *a: (events.append("d"), dispatch(*a))),
+        mock.patch.object(loop.generator, "_read", lambda: (events.append("r"), read())[1]),
+    ):
+        loop.step()
+    assert "".join(events) == order
+    loop.run()
 
 
 # Three leave before the fourth, which then lies behind free slots; later ones take their places.

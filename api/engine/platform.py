@@ -33,6 +33,7 @@ class Platform:
     is_cpu: bool
     max_step_tokens: int  # rows of one forward beyond which nothing is gained per row
     row_multiple: int  # forwards are filled up to a multiple of this many rows
+    compiles_steps: bool  # whether decode steps are traced by mx.compile; on a CPU that needs a C++ compiler
     first_chunk_tokens: int  # prompt rows beside running streams before any step was timed
     exp: Callable[[mx.array], mx.array]  # for x <= 0
     noise: Callable[[Sequence[Span], int], mx.array]  # exponential, for rows and a vocabulary's size
@@ -45,29 +46,37 @@ class Platform:
 
 def detect_platform() -> Platform:
     """The platform of MLX's default device."""
-    if mx.default_device() == mx.cpu:
-        return Platform(
-            name="cpu",
-            is_cpu=True,
-            max_step_tokens=256,
-            row_multiple=_CPU_ROW_MULTIPLE,
-            first_chunk_tokens=64,
-            exp=cpu_functions.exp_nonpositive,
-            noise=host_noise,
-            model_functions={
-                "activations.swiglu": cpu_functions.swiglu,
-                "rope_utils.initialize_rope": RopeFactory(),
-            },
-            buffer_cache_bytes=_CPU_BUFFER_CACHE_BYTES,
-            attention_bytes=64 * 1024**2,
-            process_bytes=_CPU_BUFFER_CACHE_BYTES + 128 * 1024**2,  # the one is not given up for the other
-            release_memory=give_back_freed_memory,
-        )
+    return cpu_platform() if mx.default_device() == mx.cpu else gpu_platform()
+
+
+def cpu_platform() -> Platform:
+    return Platform(
+        name="cpu",
+        is_cpu=True,
+        max_step_tokens=256,
+        row_multiple=_CPU_ROW_MULTIPLE,
+        compiles_steps=False,
+        first_chunk_tokens=64,
+        exp=cpu_functions.exp_nonpositive,
+        noise=host_noise,
+        model_functions={
+            "activations.swiglu": cpu_functions.swiglu,
+            "rope_utils.initialize_rope": RopeFactory(),
+        },
+        buffer_cache_bytes=_CPU_BUFFER_CACHE_BYTES,
+        attention_bytes=64 * 1024**2,
+        process_bytes=_CPU_BUFFER_CACHE_BYTES + 128 * 1024**2,  # the one is not given up for the other
+        release_memory=give_back_freed_memory,
+    )
+
+
+def gpu_platform() -> Platform:
     return Platform(
         name="metal" if mx.metal.is_available() else "cuda",
         is_cpu=False,
         max_step_tokens=2048,
         row_multiple=1,
+        compiles_steps=True,
         first_chunk_tokens=256,
         exp=exp_nonpositive,
         noise=device_noise,

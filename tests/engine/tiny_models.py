@@ -178,11 +178,12 @@ def gpu_like_platform() -> Platform:
     return replace(platform(), is_cpu=False, exp=mx.exp, noise=device_noise)
 
 
-def build_model(name: str) -> nn.Module:
-    """A fresh model from the private package, the same weights each time."""
-    model_class, args_class = class_finder(load_model_package(platform().model_functions))(CONFIGS[name])
+def build_model(name: str, **changes: Any) -> nn.Module:
+    """A fresh model from the private package, the same weights each time; ``changes`` of its config."""
+    config = CONFIGS[name] | changes
+    model_class, args_class = class_finder(load_model_package(platform().model_functions))(config)
     mx.random.seed(0)
-    model: nn.Module = model_class(args_class.from_dict(CONFIGS[name]))  # type: ignore[attr-defined]
+    model: nn.Module = model_class(args_class.from_dict(config))  # type: ignore[attr-defined]
     model.update(tree_map(lambda p: p * _WEIGHT_SCALE if p.ndim > 1 else p, model.parameters()))
     mx.eval(model.parameters())
     return model

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 
-from api.threads.worker import Heartbeat, Worker
+from api.threads.worker import Heartbeat, Worker, cpu_seconds_by_thread
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(1)])
@@ -57,3 +59,25 @@ def test_heartbeat_measures_the_unit_under_way() -> None:
         clock.now_seconds = 9.0
         beat.rest()
         assert beat.busy_seconds() == 0.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="clocks of other threads")
+def test_each_live_threads_processor_time_is_known() -> None:
+    gate, busy = threading.Event(), threading.Event()
+
+    def body() -> None:
+        end_seconds = time.thread_time() + 0.02
+        while time.thread_time() < end_seconds:
+            pass
+        busy.set()
+        gate.wait(5)
+
+    worker = Worker("batch", body, lambda reason: None)
+    assert "batch" not in cpu_seconds_by_thread([worker])
+    worker.start()
+    assert busy.wait(5)
+    seconds = cpu_seconds_by_thread([worker])
+    assert seconds["batch"] >= 0.02 and seconds["main"] > 0
+    gate.set()
+    assert worker.join(5)
+    assert "batch" not in cpu_seconds_by_thread([worker])

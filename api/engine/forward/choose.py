@@ -20,6 +20,7 @@ from api.engine.forward.caches import (
     make_caches,
     state_specs,
 )
+from api.engine.forward.compiled_steps import STEPS_BEFORE_TRACE
 from api.engine.forward.flat import FlatForward, FlatLayer, make_store
 from api.engine.forward.grouped import GroupedForward
 from api.engine.forward.interface import Forward
@@ -73,7 +74,7 @@ def choose_forward(
     ``kv_bits``: keys and values are quantised to so many bits, after the check without.
     Raises StartupError when ``choice`` or ``kv_bits`` demand what the model cannot run.
     """
-    candidates = _Candidates(model, platform, vocab_size, max_step_tokens, kv_bits)
+    candidates = _Candidates(model, platform, vocab_size, max_step_tokens, kv_bits, report)
     for name, choose in (("flat", candidates.flat), ("grouped", candidates.grouped)):
         if choice not in ("auto", name):
             continue
@@ -103,8 +104,10 @@ class _Candidates:
         vocab_size: int,
         max_step_tokens: int,
         kv_bits: int | None,
+        report: Callable[[str], None],
     ) -> None:
         self._model = model
+        self._report = report
         self._kv_bits = kv_bits
         self._platform = platform
         self._max_step_tokens = max_step_tokens
@@ -118,6 +121,8 @@ class _Candidates:
         if state_specs(caches):
             raise SelfCheckError("a layer keeps recurrent state")
         flat = self._first_sound(self._flats(caches))
+        if self._platform.compiles_steps:
+            self._compile(flat)
         self._quantize(flat)
         slot_bytes, copy_share, array_bytes = _probe(flat, lambda: _sizes(flat))
         return ChosenForward(
@@ -154,6 +159,17 @@ class _Candidates:
         except SelfCheckError:
             batched = PaddedForward(self._model, batches=False)
         return ChosenForward(batched, _cache_bytes(self._model))
+
+    def _compile(self, flat: FlatForward) -> None:
+        """Where traces of the model's steps say the same as the steps; else it runs as it is."""
+        flat.is_compiled, flat.compiled.trace_after = True, 0
+        try:
+            self._check(flat, has_slots=True)
+        except SelfCheckError as error:
+            flat.is_compiled = False
+            self._report(f"Forward: steps are not compiled ({error})")
+        flat.compiled.clear()
+        flat.compiled.trace_after = STEPS_BEFORE_TRACE
 
     def _quantize(self, forward: FlatForward | GroupedForward) -> None:
         """Raises StartupError where the model's heads cannot be cut into groups."""

@@ -18,6 +18,7 @@ _FEWEST_TILE_KEYS = 256  # products over fewer keys are less efficient
 _KEY_MULTIPLE = 256
 _LANES = 32
 _MANY_SCORES = 1 << 15  # with fewer, an operation costs more than its arithmetic
+_FEW_SCORES = 1 << 13  # with fewer, MLX's own softmax costs less than the operations that stand in for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ def cpu_attention(
     """
     batch, num_heads, num_queries, _ = queries.shape
     num_kv_heads = keys.shape[1]
+    if num_queries == 1 and sinks is None and batch * num_heads * keys.shape[2] < _FEW_SCORES:
+        return _attend_few(queries, keys, values, scale, mask)
     stacked = _stacked(queries, num_kv_heads, scale)
     partial = None if sinks is None else _of_sinks(sinks, num_kv_heads, num_queries, stacked.shape[2])
     for first, end in _tiles(keys.shape[2], batch * num_kv_heads * stacked.shape[2], num_queries):
@@ -53,6 +56,20 @@ def cpu_attention(
     assert partial is not None and partial.out is not None, "attention over no keys"
     out = partial.out / partial.total.astype(partial.out.dtype)
     return out[:, :, : num_heads // num_kv_heads * num_queries].reshape(batch, num_heads, num_queries, -1)
+
+
+def _attend_few(
+    queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: AttentionMask | None
+) -> mx.array:
+    """Single rows in as few operations as there can be."""
+    batch, num_heads, _, head_dim = queries.shape
+    stacked = (queries * scale).reshape(batch, keys.shape[1], -1, head_dim)
+    scores = stacked @ keys.swapaxes(-1, -2)
+    bias = None if mask is None else mask.bias(0, keys.shape[2])
+    if bias is not None:
+        scores = scores + bias
+    weights = mx.softmax(scores.astype(mx.float32), axis=-1).astype(values.dtype)
+    return (weights @ values).reshape(batch, num_heads, 1, -1)
 
 
 def _tiles(num_keys: int, num_rows: int, num_queries: int) -> Iterator[tuple[int, int]]:

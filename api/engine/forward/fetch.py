@@ -81,7 +81,7 @@ class FetchedRows:
         for group in self._layout.groups:
             k, v = keys[group.rows], values[group.rows]
             self._kv.ensure(group.capacity, self._store.num_slots[group.capacity], k, v)
-            self._kv.write_rows(group.capacity, group.slots, group.positions, k, v)
+            self._kv.write_rows(group.capacity, group.places, k, v)
         self.keys = mx.concatenate([self._gather(self._kv.keys, g) for g in self._layout.groups])
         self.values = mx.concatenate([self._gather(self._kv.values, g) for g in self._layout.groups])
         return self.keys, self.values

@@ -16,6 +16,7 @@ import mlx.nn as nn
 from api.engine.forward.attention import Attention
 from api.engine.forward.backbone import RowSelector
 from api.engine.forward.block_store import BlockStore
+from api.engine.forward.compiled_steps import CompiledSteps
 from api.engine.forward.kv_store import KVStore
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
@@ -89,7 +90,7 @@ class FlatLayer:
         for group in self._step.groups:
             k, v = keys[group.rows], values[group.rows]
             self._kv.ensure(group.capacity, self._store.num_slots[group.capacity], k, v)
-            self._kv.write_rows(group.capacity, group.slots, group.positions, k, v)
+            self._kv.write_rows(group.capacity, group.places, k, v)
         for chunk in self._step.chunks:
             k = keys[chunk.rows].transpose(2, 1, 0, 3)
             v = values[chunk.rows].transpose(2, 1, 0, 3)
@@ -162,7 +163,9 @@ class FlatForward:
         self._model = model
         self._store = make_store(windows, max_chunk_tokens)
         self._selector = selector
-        self._row_multiple = row_multiple
+        self.row_multiple = row_multiple
+        self.is_compiled = False  # whether steps of single rows are replayed from traces
+        self.compiled = CompiledSteps(self._forward, self._store)
         self._layers = [
             layer_class(self._store, kv, attention, window)
             for kv, window in zip(self._store.layers, windows, strict=True)
@@ -173,7 +176,11 @@ class FlatForward:
         self._store.apply(plan)
         if not plan.spans:
             return mx.zeros((0, 1))
-        return self._forward(make_layout(plan, self._row_multiple), token_ids)
+        layout = make_layout(plan, self.row_multiple, self.is_compiled)
+        if layout.num_padding:
+            token_ids = mx.pad(token_ids, (0, layout.num_padding))
+        run = self._forward if layout.chunks or not self.is_compiled else self.compiled
+        return run(layout, token_ids)
 
     def settle(self) -> None:
         self._store.settle()
@@ -197,6 +204,7 @@ class FlatForward:
     def use(self, kv_format: KVFormat) -> None:
         """Stores keys and values in this form; call before the first step or after ``reset``."""
         self._store.use(kv_format)
+        self.compiled.clear()
 
     def reset(self) -> None:
         self._store.clear()
@@ -204,8 +212,6 @@ class FlatForward:
     def _forward(self, layout: StepLayout, token_ids: mx.array) -> mx.array:
         for layer in self._layers:
             layer.layout = layout
-        if layout.num_padding:
-            token_ids = mx.pad(token_ids, (0, layout.num_padding))
         if self._selector is None:
             logits: mx.array = self._model(token_ids[:, None], cache=self._caches)
             return logits[layout.selected[: layout.num_selected], -1]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import mlx.core as mx
 
 from api.engine.forward.block_store import BlockStore
 from api.engine.forward.layer_kv import LayerKV
-from api.engine.forward.slot_array import KVFormat, Parts
+from api.engine.forward.slot_array import KVFormat, Parts, SlotArray
 from api.step_plan import BlockLoad, SlotMove, StepPlan
 
 _ANY_LONG_CAPACITY = 1 << 32  # beyond every window
@@ -100,6 +100,26 @@ class KVStore:
 
     def arrays(self) -> list[mx.array]:
         return [array for layer in self.layers for array in layer.arrays()]
+
+    def has_arrays(self, capacities: Iterable[int]) -> bool:
+        """Whether each layer has arrays for these classes: they come with the first write."""
+        return all(capacity in layer.keys for capacity in capacities for layer in self.layers)
+
+    def parts(self, capacities: Iterable[int]) -> list[mx.array]:
+        """The arrays of these classes in all layers."""
+        return [part for each in self._slot_arrays(capacities) for part in each.parts]
+
+    def replace_parts(self, capacities: Iterable[int], parts: Iterable[mx.array]) -> None:
+        """Takes arrays in the place of those that ``parts`` gave, in the same order."""
+        new = iter(parts)
+        for each in self._slot_arrays(capacities):
+            each.parts = tuple(next(new) for _ in each.parts)
+
+    def _slot_arrays(self, capacities: Iterable[int]) -> Iterator[SlotArray]:
+        for capacity in capacities:
+            for layer in self.layers:
+                yield layer.keys[capacity]
+                yield layer.values[capacity]
 
     def clear(self) -> None:
         self.num_slots.clear()

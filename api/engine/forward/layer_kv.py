@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from api.engine.forward.row_places import RowPlaces
 from api.engine.forward.slot_array import KVFormat, Parts, PlainFormat, SlotArray
 from api.step_plan import Slot
 
@@ -66,14 +67,11 @@ class LayerKV:
         if capacity not in self.keys:
             self._create(capacity, num_slots, self._format.encode(keys), self._format.encode(values))
 
-    def write_rows(
-        self, capacity: int, slots: mx.array, positions: mx.array, keys: mx.array, values: mx.array
-    ) -> None:
+    def write_rows(self, capacity: int, places: RowPlaces, keys: mx.array, values: mx.array) -> None:
         """Writes rows ``[rows, kv_heads, 1, head_dim]`` to one position of one slot each."""
-        if self.ring(capacity) < capacity:
-            positions = positions % self.ring(capacity)
-        self.keys[capacity][slots, :, positions] = keys.squeeze(2)
-        self.values[capacity][slots, :, positions] = values.squeeze(2)
+        ring = self.ring(capacity)
+        self.keys[capacity][places.of(keys.shape[1], ring)] = keys.squeeze(2)
+        self.values[capacity][places.of(values.shape[1], ring)] = values.squeeze(2)
 
     def write_chunk(self, slot: Slot, start: int, keys: mx.array, values: mx.array) -> None:
         """Writes ``[1, kv_heads, n, head_dim]`` to positions ``start .. start + n - 1`` of a slot.

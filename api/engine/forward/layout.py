@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mlx.core as mx
 
 from api.engine.forward.attention_mask import AttentionMask
+from api.engine.forward.row_places import RowPlaces
 from api.engine.row_sizes import padded_rows
 from api.step_plan import Slot, Span, StepPlan
 
@@ -32,13 +33,14 @@ class DecodeGroup:
     first_row: int
     num_rows: int
     num_slots: int
-    longest: int  # tokens of the longest row; rounded up where several rows share a mask
+    longest: int  # tokens of the longest row, rounded up where there is a mask
+    is_masked: bool  # not all rows see all that they attend over
     is_dense: bool  # row i has slot i, so nothing needs to be put in order
     slots: mx.array  # [num_rows]
-    positions: mx.array  # [num_rows]
+    places: RowPlaces
     row_of_slot: mx.array  # [num_slots]: the row (in the group) that a slot's queries come from
     last_of_slot: mx.array  # [num_slots]: the position a slot's row is at
-    _masks: dict[MaskKey, AttentionMask] = field(default_factory=dict)
+    _masks: dict[MaskKey, AttentionMask] = field(default_factory=dict, init=False)
 
     @property
     def rows(self) -> slice:
@@ -53,12 +55,34 @@ class DecodeGroup:
 
         None where the only row sees all that it attends over.
         """
-        if self.num_slots == 1 and self.longest <= min(ring, window or ring):
+        if not self.is_masked and self.longest <= min(ring, window or ring):
             return None
         key = (window, ring)
         if key not in self._masks:
             self._masks[key] = AttentionMask(1, self.length(ring), lambda: self._visible(window, ring))
         return self._masks[key]
+
+    @property
+    def shape(self) -> tuple[int | bool, ...]:
+        """What two groups have in common that differ in their arrays alone."""
+        return (
+            self.capacity,
+            self.first_row,
+            self.num_rows,
+            self.num_slots,
+            self.longest,
+            self.is_masked,
+            self.is_dense,
+        )
+
+    def arrays(self) -> list[mx.array]:
+        return [self.slots, self.places.positions, self.row_of_slot, self.last_of_slot]
+
+    def with_arrays(self, arrays: list[mx.array]) -> DecodeGroup:
+        """A group of the same shape."""
+        slots, positions, row_of_slot, last_of_slot = arrays
+        places = RowPlaces(slots, positions)
+        return replace(self, slots=slots, places=places, row_of_slot=row_of_slot, last_of_slot=last_of_slot)
 
     def _visible(self, window: int | None, ring: int) -> mx.array:
         last = self.last_of_slot[:, None]
@@ -128,10 +152,29 @@ class StepLayout:
     num_selected: int  # how many of them are wanted
     num_padding: int  # rows of no sequence behind all others
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What two steps of single rows have in common that differ in their arrays alone."""
+        groups = tuple(group.shape for group in self.groups)
+        return (groups, self.selected.shape[0], self.num_selected, self.num_padding)
 
-def make_layout(plan: StepPlan, row_multiple: int = 1) -> StepLayout:
+    def arrays(self) -> list[mx.array]:
+        """All of a step of single rows."""
+        return [self.positions, self.selected, *(array for group in self.groups for array in group.arrays())]
+
+    def with_arrays(self, arrays: list[mx.array]) -> StepLayout:
+        """A step of single rows of the same shape."""
+        positions, selected, *rest = arrays
+        size = len(rest) // max(1, len(self.groups))
+        groups = [g.with_arrays(rest[i * size : (i + 1) * size]) for i, g in enumerate(self.groups)]
+        return replace(self, positions=positions, selected=selected, groups=groups)
+
+
+def make_layout(plan: StepPlan, row_multiple: int = 1, is_rounded: bool = False) -> StepLayout:
     """``row_multiple``: rows, and rows that need logits, are filled up to a multiple of this.
 
+    ``is_rounded``: single rows attend over a round number of tokens also where they are alone, so that
+    shapes change seldom.
     Raises ValueError where the spans are not in the order that ``StepPlan`` promises.
     """
     singles = [span for span in plan.spans if span.num_tokens == 1]
@@ -145,7 +188,7 @@ def make_layout(plan: StepPlan, row_multiple: int = 1) -> StepLayout:
     num_padding = padded_rows(row, row_multiple) - row
     return StepLayout(
         positions=mx.array(positions + [0] * num_padding, dtype=mx.int32),
-        groups=_groups(singles),
+        groups=_groups(singles, is_rounded),
         chunks=chunks,
         selected=mx.array(_filled(selected, row_multiple), dtype=mx.int32),
         num_selected=len(selected),
@@ -171,19 +214,19 @@ def _selected(spans: tuple[Span, ...]) -> list[int]:
     return rows
 
 
-def _groups(singles: list[Span]) -> list[DecodeGroup]:
+def _groups(singles: list[Span], is_rounded: bool) -> list[DecodeGroup]:
     groups, first = [], 0
     while first < len(singles):
         capacity = singles[first].slot.capacity
         last = first
         while last < len(singles) and singles[last].slot.capacity == capacity:
             last += 1
-        groups.append(_group(singles[first:last], first))
+        groups.append(_group(singles[first:last], first, is_rounded))
         first = last
     return groups
 
 
-def _group(spans: list[Span], first_row: int) -> DecodeGroup:
+def _group(spans: list[Span], first_row: int, is_rounded: bool) -> DecodeGroup:
     capacity = spans[0].slot.capacity
     num_slots = 1 + max(span.slot.index for span in spans)
     row_of_slot, last_of_slot = [0] * num_slots, [0] * num_slots
@@ -191,17 +234,20 @@ def _group(spans: list[Span], first_row: int) -> DecodeGroup:
         row_of_slot[span.slot.index] = row
         last_of_slot[span.slot.index] = span.start
     longest = 1 + max(span.start for span in spans)
-    if num_slots > 1:
+    is_masked = is_rounded or num_slots > 1
+    if is_masked:
         longest = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
+    slots = mx.array([span.slot.index for span in spans], dtype=mx.int32)
     return DecodeGroup(
         capacity=capacity,
         first_row=first_row,
         num_rows=len(spans),
         num_slots=num_slots,
         longest=longest,
+        is_masked=is_masked,
         is_dense=all(span.slot.index == row for row, span in enumerate(spans)),
-        slots=mx.array([span.slot.index for span in spans], dtype=mx.int32),
-        positions=mx.array([span.start for span in spans], dtype=mx.int32),
+        slots=slots,
+        places=RowPlaces(slots, mx.array([span.start for span in spans], dtype=mx.int32)),
         row_of_slot=mx.array(row_of_slot, dtype=mx.int32),
         last_of_slot=mx.array(last_of_slot, dtype=mx.int32),
     )

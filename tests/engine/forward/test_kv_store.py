@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from api.engine.forward.kv_store import KVStore
+from api.engine.forward.row_places import RowPlaces
 from api.engine.forward.slot_array import QuantizedFormat
 from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, StepPlan
 
@@ -149,7 +150,7 @@ def test_moves_happen_in_their_order(store: KVStore) -> None:
 def test_single_rows_go_to_their_slots_and_positions(store: KVStore) -> None:
     new = mx.concatenate([rows(range(6, 7), 2), rows(range(5, 6), 1)])
     for layer in store.layers:
-        layer.write_rows(8, mx.array([1, 0]), mx.array([6, 5]), new, -new)
+        layer.write_rows(8, RowPlaces(mx.array([1, 0]), mx.array([6, 5])), new, -new)
     assert content(store, Slot(8, 0))[:6] == expected(range(6), 1)
     assert content(store, Slot(8, 1))[:7] == expected(range(7), 2)
     assert content(store, Slot(8, 2))[:7] == expected(range(7), 3)
@@ -173,7 +174,7 @@ def test_a_windowed_layer_keeps_only_its_ring() -> None:
     assert content(store, Slot(16, 0), 0)[:15] == expected(range(15), 1)
     assert content(store, Slot(16, 0), 1) == ring_content(14, 6, 1)
     new = rows(range(15, 16), 1)
-    store.layers[1].write_rows(16, mx.array([0]), mx.array([15]), new, -new)
+    store.layers[1].write_rows(16, RowPlaces(mx.array([0]), mx.array([15])), new, -new)
     assert content(store, Slot(16, 0), 1) == ring_content(15, 6, 1)
 
 
@@ -243,3 +244,18 @@ def test_a_block_of_quantised_slots_comes_back_as_it_was_stored() -> None:
 def test_heads_that_no_group_fits_cannot_be_quantised() -> None:
     with pytest.raises(ValueError, match="80 numbers"):
         QuantizedFormat(8).encode(mx.zeros((1, 1, 1, 80)))
+
+
+def test_the_parts_of_some_classes_are_taken_out_and_put_back_in_their_order() -> None:
+    store = KVStore([None, None])
+    store.use(QuantizedFormat(8))
+    store.apply(plan([(16, 1), (32, 1)], []))
+    for capacity in (16, 32):
+        for layer in store.layers:
+            new = mx.ones((1, 1, 1, 32))
+            layer.ensure(capacity, 1, new, new)
+    assert store.has_arrays([16, 32]) and not store.has_arrays([16, 64])
+    parts = store.parts([32])
+    assert len(parts) == 2 * 2 * 3  # layers, keys and values, and what a quantised array is made of
+    store.replace_parts([32], [part + 1 for part in parts])
+    assert all(mx.all(new == old + 1).item() for new, old in zip(store.parts([32]), parts, strict=True))

@@ -59,7 +59,7 @@ def test_single_rows_are_grouped_by_class() -> None:
     spans = (span(Slot(64, 1), 40), span(Slot(64, 3), 5), span(Slot(256, 0), 70))
     small, large = make_layout(StepPlan(spans=spans)).groups
     assert (small.capacity, small.rows, small.num_slots) == (64, slice(0, 2), 4)
-    assert (small.slots.tolist(), small.positions.tolist()) == ([1, 3], [40, 5])
+    assert (small.slots.tolist(), small.places.positions.tolist()) == ([1, 3], [40, 5])
     assert small.row_of_slot[mx.array([1, 3])].tolist() == [0, 1]
     assert (large.capacity, large.rows, large.num_slots) == (256, slice(2, 3), 1)
     assert (small.length(64), small.length(20), large.length(256)) == (64, 20, 71)

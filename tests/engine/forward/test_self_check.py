@@ -14,6 +14,7 @@ from api.engine.forward.caches import describe_caches, kv_specs, make_caches
 from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import StepLayout
+from api.engine.forward.row_places import RowPlaces
 from api.engine.forward.self_check import SelfCheckError, check_forward
 from api.step_plan import StepPlan
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
@@ -59,9 +60,9 @@ def mask_one_too_short(patch: Patch) -> None:
 def rows_written_to_a_neighbour(patch: Patch) -> None:
     original = LayerKV.write_rows
 
-    def write_rows(self: LayerKV, capacity: int, slots: mx.array, *rest: Any) -> None:
+    def write_rows(self: LayerKV, capacity: int, places: RowPlaces, *rest: Any) -> None:
         last = self.keys[capacity].num_slots - 1
-        original(self, capacity, last - slots, *rest)
+        original(self, capacity, RowPlaces(last - places.slots, places.positions), *rest)
 
     patch.setattr(LayerKV, "write_rows", write_rows)
 
