@@ -122,7 +122,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             speculation=_speculation(config.engine, chosen, budget, platform, draft, report),
         ),
         generator=BatchGenerator(
-            forward, Sampler(platform), platform.release_memory, draft.drafter() if draft else None
+            forward, Sampler(platform), platform.release_memory, drafter=draft.drafter() if draft else None
         ),
         prompt_reader=PromptReader(
             tokenizer,

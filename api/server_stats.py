@@ -34,6 +34,7 @@ class ServerStats:
             "model": self.model,
             "requests": requests,
             "batch": self._batch(metrics.pop("peak_running")),
+            "speculation": self._speculation(),
             "kv_memory": self._kv_memory(),
             "prefix_cache": {
                 **prefix_cache_section(self.scheduler.prefix_cache),
@@ -53,6 +54,17 @@ class ServerStats:
             "preemptions": self.scheduler.num_preemptions,
             "proposed_tokens": self.scheduler.num_proposed_tokens,
             "accepted_tokens": self.scheduler.num_accepted_tokens,
+        }
+
+    def _speculation(self) -> Section:
+        """By whose proposals: what the chats' own texts and predictions said, and what a draft model did."""
+        scheduler = self.scheduler
+        return {
+            "text": _accepted(
+                scheduler.num_proposed_tokens - scheduler.num_drafted_tokens,
+                scheduler.num_accepted_tokens - scheduler.num_accepted_drafts,
+            ),
+            "draft_model": _accepted(scheduler.num_drafted_tokens, scheduler.num_accepted_drafts),
         }
 
     def _kv_memory(self) -> Section:
@@ -75,6 +87,15 @@ class ServerStats:
             "buffer_cache_bytes": device.cache_bytes,
             "peak_bytes": device.peak_bytes,
         }
+
+
+def _accepted(num_proposed: int, num_accepted: int) -> Section:
+    rate = num_accepted / num_proposed if num_proposed else 0.0
+    return {
+        "proposed_tokens": num_proposed,
+        "accepted_tokens": num_accepted,
+        "acceptance_rate": round(rate, 4),
+    }
 
 
 def prefix_cache_section(stats: PrefixCacheStats) -> Section:

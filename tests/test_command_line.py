@@ -62,6 +62,12 @@ def test_every_option_reaches_its_field() -> None:
     )
 
 
+def test_a_draft_model_is_a_name_like_the_models() -> None:
+    assert parse_args([]).engine.draft_model is None
+    words = "MODEL --draft-model mlx-community/Qwen3-0.6B-4bit --forward flat"
+    assert parse_args(words.split()).engine.draft_model == "mlx-community/Qwen3-0.6B-4bit"
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -82,6 +88,10 @@ def test_every_option_reaches_its_field() -> None:
         "--prefix-cache-dir",
         "--prefix-cache off --prefix-cache-dir there",
         "--kv-memory 1MB --prefix-cache-memory 2MB",
+        "--draft-model",
+        "--draft-model=",
+        "--draft-model small --speculation off",
+        "--draft-model small --forward padded",
         "--nonsense",
         "model another",
         f"--kv-memory {'9' * 400}",

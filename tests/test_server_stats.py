@@ -31,6 +31,15 @@ def test_rows_that_are_not_released_yet_queue_for_nothing() -> None:
     assert create_stats(SchedulerStats(num_running=2), num_sequences=1).as_dict()["batch"]["queued"] == 0
 
 
+def test_proposals_are_told_apart_by_their_source() -> None:
+    scheduler = SchedulerStats(
+        num_proposed_tokens=50, num_accepted_tokens=25, num_drafted_tokens=40, num_accepted_drafts=16
+    )
+    found = create_stats(scheduler).as_dict()["speculation"]
+    assert found["text"] == {"proposed_tokens": 10, "accepted_tokens": 9, "acceptance_rate": 0.9}
+    assert found["draft_model"] == {"proposed_tokens": 40, "accepted_tokens": 16, "acceptance_rate": 0.4}
+
+
 def test_the_prefix_cache_in_tokens_blocks_and_bytes() -> None:
     stats = PrefixCacheStats(300, 100, num_blocks=4, num_evicted_blocks=7, used_bytes=64, limit_bytes=128)
     assert prefix_cache_section(stats) == {
