@@ -16,6 +16,7 @@ from api.config import (
     ServerConfig,
     SpeculationChoice,
     Switch,
+    TuneChoice,
 )
 from api.option_checks import check_model_is_no_name, check_prefix_cache
 from api.option_values import (
@@ -55,6 +56,7 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
         trust_remote_code=args.trust_remote_code,
         generation_config=args.generation_config,
         speculation=args.speculation,
+        tune=args.tune,
     )
     return ServerConfig(
         engine=engine,
@@ -196,6 +198,8 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         default=defaults.speculation,
         help="let a chat whose text repeats itself take several tokens a step, where it pays (%(default)s)",
     )
+    about_tune = "measure at start how steps run best on this device: once, never, or anew (%(default)s)"
+    group.add_argument("--tune", choices=get_args(TuneChoice), default=defaults.tune, help=about_tune)
     about_step = "most tokens in one forward pass (default: by device)"
     group.add_argument("--max-step-tokens", metavar="TOKENS", type=positive_int, help=about_step)
     _add_memory_options(group)

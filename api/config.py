@@ -9,6 +9,7 @@ CpuWeights = Literal["auto", "keep"]
 ForwardChoice = Literal["auto", "flat", "grouped", "padded"]
 LogFormat = Literal["text", "json"]
 SpeculationChoice = Literal["auto", "off"]
+TuneChoice = Literal["auto", "off", "again"]
 Switch = Literal["on", "off"]
 GenerationConfigChoice = Literal["auto", "none"]
 KV_BITS = (8, 4)
@@ -34,6 +35,7 @@ class EngineConfig:
     trust_remote_code: bool = False
     generation_config: GenerationConfigChoice = "auto"  # auto: the folder's sampling where requests name none
     speculation: SpeculationChoice = "auto"  # auto: where the measured costs say that it pays
+    tune: TuneChoice = "auto"  # auto: measured once on this device for this model, then remembered
 
 
 @dataclass(frozen=True, slots=True)

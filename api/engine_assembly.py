@@ -29,6 +29,8 @@ from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
 from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
 from api.engine.step_budget import StepBudget
+from api.engine.tuning.assembly import EngineTuning
+from api.engine.tuning.choices import Tuning, to_json
 from api.engine.verification_costs import VerificationCosts
 from api.errors import StartupError
 from api.generator import BatchGenerator
@@ -80,21 +82,26 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     loaded = load_model(files, config.engine, find_classes, report)
     tokenizer = _load_tokenizer(loaded, config, report)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
-    budget = _step_budget(config.engine, platform, vocab_size)
-    needs = partial(estimate_needs, config.engine, loaded, platform, budget.max_step_tokens, vocab_size)
+    max_step_tokens = config.engine.max_step_tokens or platform.max_step_tokens
+    needs = partial(estimate_needs, config.engine, loaded, platform, max_step_tokens, vocab_size)
     require_step(free_bytes(), needs())
     chosen = choose_forward(
         loaded.model,
         platform,
         vocab_size,
-        budget.max_step_tokens,
+        max_step_tokens,
         config.engine.forward,
         report,
         config.engine.kv_bits,
     )
     give_back_memory(platform)
     memory = build_memory(config.engine, loaded, chosen, needs(chosen), config.workers, report)
-    fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits)
+    sampler = Sampler(platform)
+    tuning = EngineTuning(config.engine, platform, loaded, chosen, memory.slots, report).run(
+        sampler, BatchGenerator(chosen.forward, sampler)
+    )
+    budget = _step_budget(config.engine, tuning, vocab_size)
+    fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits, tuning)
     disk, forward = open_prefix_disk(
         config.engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
     )
@@ -104,9 +111,9 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             memory,
             budget,
             config.engine.max_batch_size,
-            speculation=_speculation(config.engine, chosen, budget, platform, report),
+            speculation=_speculation(config.engine, chosen, budget, tuning, report),
         ),
-        generator=BatchGenerator(forward, Sampler(platform), platform.release_memory),
+        generator=BatchGenerator(forward, sampler, platform.release_memory, tuning.early_limit_bytes),
         prompt_reader=PromptReader(
             tokenizer,
             spell=grammars.spell,
@@ -121,7 +128,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         fingerprint=fingerprint,
         vocab_size=tokenizer.vocab_size,
         sampling_defaults=sampling_defaults,
-        describe=_describe(loaded, chosen, platform),
+        describe=_describe(loaded, chosen, platform) | {"tuning": to_json(tuning)},
         read_device=DeviceMemory().read,
     )
 
@@ -159,29 +166,31 @@ def _load_tokenizer(loaded: LoadedModel, config: ServerConfig, report: Report) -
     return tokenizer
 
 
-def _step_budget(config: EngineConfig, platform: Platform, vocab_size: int) -> StepBudget:
+def _step_budget(config: EngineConfig, tuning: Tuning, vocab_size: int) -> StepBudget:
     return StepBudget(
         stall_seconds=config.step_stall_ms / 1000,
-        max_step_tokens=config.max_step_tokens or platform.max_step_tokens,
-        first_chunk_tokens=platform.first_chunk_tokens,
-        row_multiple=platform.row_multiple,
+        max_step_tokens=tuning.max_step_tokens,
+        first_chunk_tokens=tuning.first_chunk_tokens,
+        row_multiple=tuning.row_multiple,
         max_scored_rows=most_scored_rows(vocab_size),
     )
 
 
 def _speculation(
-    config: EngineConfig, chosen: ChosenForward, budget: StepBudget, platform: Platform, report: Report
+    config: EngineConfig, chosen: ChosenForward, budget: StepBudget, tuning: Tuning, report: Report
 ) -> Speculation:
     if config.speculation == "off" or not chosen.can_rewind:
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
-    return PromptLookupSpeculation(VerificationCosts(budget, platform.row_multiple))
+    return PromptLookupSpeculation(VerificationCosts(budget, tuning.row_multiple))
 
 
-def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None) -> str:
+def _fingerprint(
+    loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None, tuning: Tuning
+) -> str:
     libraries = [version(name) for name in ("mlx", "mlx-lm", "numpy")]
     weights = (loaded.fingerprint, loaded.weight_bytes)
-    arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION, kv_bits)
+    arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION, kv_bits, tuning.noise)
     return "fp_" + hashlib.sha256(repr((weights, arithmetic)).encode()).hexdigest()[:12]
 
 
