@@ -115,8 +115,10 @@ def _merged(rounds: list[dict[str | None, Outcome]]) -> dict[str | None, Outcome
     merged: dict[str | None, Outcome] = {}
     for name, now in (item for each in rounds for item in each.items()):
         before = merged.get(name)
-        both = isinstance(before, Timing) and isinstance(now, Timing)
-        merged[name] = before.combined(now) if both else now if now is not None else before
+        if isinstance(before, Timing) and isinstance(now, Timing):
+            merged[name] = before.combined(now)
+        else:
+            merged[name] = before if now is None else now
     return merged
 
 
