@@ -45,8 +45,8 @@ def choose_kernels(library: str, num_threads: int, root: Path) -> KernelChoice |
         return choice
     measured = measure_kernels(candidates, process_probe(library, num_threads))
     found = _choice(measured)
-    if file is not None and measured.is_settled and isinstance(found, KernelChoice):
-        remember(file, found)
+    if file is not None and isinstance(found, KernelChoice):
+        remember(file, found, measured.is_settled)
     return found
 
 

@@ -87,9 +87,9 @@ def test_another_library_processor_or_number_of_threads_is_measured(
         b"[]",
         b"\xff\xfe",
         b'{"kernels": "SkylakeX"}',
-        b'{"kernels": 7, "gflops": 1, "own_core": null, "own_gflops": null}',
-        b'{"kernels": "Evil", "gflops": 1, "own_core": null, "own_gflops": null}',
-        b'{"kernels": "SkylakeX", "gflops": [], "own_core": null, "own_gflops": null}',
+        b'{"kernels": 7, "gflops": 1, "own_core": null, "own_gflops": null, "is_settled": true}',
+        b'{"kernels": "Evil", "gflops": 1, "own_core": null, "own_gflops": null, "is_settled": true}',
+        b'{"kernels": "SkylakeX", "gflops": [], "own_core": null, "own_gflops": null, "is_settled": true}',
     ],
 )
 def test_a_damaged_memory_is_measured_anew(damage: bytes, machine: Machine) -> None:
@@ -122,9 +122,16 @@ def test_without_a_home_nothing_is_remembered(machine: Machine, monkeypatch: pyt
     assert machine.choose() == WON
 
 
-def test_what_a_busy_machine_gave_is_taken_but_not_remembered(machine: Machine) -> None:
+def test_what_a_busy_machine_gave_is_measured_again_later(machine: Machine) -> None:
     machine.measured = Measured("SkylakeX", BEST, OWN, is_settled=False)
-    assert machine.choose() == WON and not machine.files
+    assert [machine.choose(), machine.choose()] == [WON, WON]
+    assert machine.num_measured == 1
+    (file,) = machine.files
+    os.utime(file, (0, 0))
+    machine.measured = Measured("SkylakeX", BEST, OWN, is_settled=True)
+    assert machine.choose() == WON and machine.num_measured == 2
+    os.utime(file, (0, 0))
+    assert machine.choose() == WON and machine.num_measured == 2
 
 
 def test_what_could_not_be_measured_or_does_not_work_is_not_remembered(machine: Machine) -> None:
