@@ -47,6 +47,17 @@ def exp_nonpositive(x: mx.array) -> mx.array:
     """
     if x.size < _SMALL_SIZE:
         return _few_exp(x)
+    return _many_exp(x)
+
+
+def exp_below(x: mx.array, peak: mx.array) -> mx.array:
+    """``exp_nonpositive(x - peak)``; for few numbers that is a single operation."""
+    if x.size < _SMALL_SIZE:
+        return _few_exp_below(x, peak)
+    return _many_exp(x - peak)
+
+
+def _many_exp(x: mx.array) -> mx.array:
     exponent = _exponent(x)
     shifted = exponent + _ROUNDER
     return _exp2_of_fraction(_fraction(exponent, shifted)) * _exp2_of_integer(shifted)
@@ -67,6 +78,11 @@ _compiled = partial(mx.compile, shapeless=True)
 @_compiled
 def _few_exp(x: mx.array) -> mx.array:
     return mx.exp(mx.maximum(x, _LEAST_ARGUMENT))
+
+
+@_compiled
+def _few_exp_below(x: mx.array, peak: mx.array) -> mx.array:
+    return mx.exp(mx.maximum(x - peak, _LEAST_ARGUMENT))
 
 
 @_compiled

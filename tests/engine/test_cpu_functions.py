@@ -39,6 +39,20 @@ def test_exp_of_minus_infinity_is_as_good_as_nothing(repeats: int) -> None:
     assert np.all(np.float32(1) + 100_000 * got == 1)
 
 
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4, 20), (1, 1, 1, 1), (2, 3, 4, 1), (5, 7), (3, 4, 500), (1, 3, 4, 7), (2, 3, 4, 20)]
+)
+def test_exp_below_is_exp_of_the_difference_in_any_shape(shape: tuple[int, ...]) -> None:
+    """The function for few numbers is compiled once for all shapes."""
+    mx.random.seed(1)
+    x = mx.random.normal(shape) * 30
+    peak = mx.max(x, axis=-1, keepdims=True)
+    for below in (peak, peak + mx.ones((*shape[:-1], 1))):
+        got = cpu_functions.exp_below(x, below)
+        assert got.shape == shape
+        assert mx.allclose(got, cpu_functions.exp_nonpositive(x - below), rtol=1e-6, atol=0)
+
+
 SLOPE = np.linspace(-1000, 0, 20_001).astype(np.float32)  # through all places where exp runs out of digits
 
 

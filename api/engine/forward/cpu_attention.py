@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from api.engine.cpu_functions import exp_nonpositive
+from api.engine.cpu_functions import exp_below
 from api.engine.forward.attention_mask import AttentionMask
 
 _ROW_MULTIPLE = 4  # rows that a matrix product takes at a time
@@ -90,12 +90,12 @@ def _add_tile(partial: _Partial | None, scores: mx.array, values: mx.array) -> _
     peak = _row_max(scores)
     if partial is not None:
         peak = mx.maximum(peak, partial.peak)
-    weights = exp_nonpositive(scores - peak)
+    weights = exp_below(scores, peak)
     total = _row_sum(weights)
     out = weights.astype(values.dtype) @ values
     if partial is None:
         return _Partial(peak, total, out)
-    shrink = exp_nonpositive(partial.peak - peak)
+    shrink = exp_below(partial.peak, peak)
     return _Partial(peak, total + partial.total * shrink, out + partial.out * shrink.astype(out.dtype))
 
 
@@ -109,8 +109,8 @@ def _add_sinks(partial: _Partial, sinks: mx.array, num_queries: int) -> _Partial
     rows = mx.repeat(sinks.astype(mx.float32).reshape(num_kv_heads, -1), num_queries, axis=1)
     sink = mx.pad(rows, [(0, 0), (0, num_rows - rows.shape[1])])[None, :, :, None]
     peak = mx.maximum(partial.peak, sink)
-    shrink = exp_nonpositive(partial.peak - peak)
-    total = partial.total * shrink + exp_nonpositive(sink - peak)
+    shrink = exp_below(partial.peak, peak)
+    total = partial.total * shrink + exp_below(sink, peak)
     return _Partial(peak, total, partial.out * shrink.astype(partial.out.dtype))
 
 

@@ -21,12 +21,12 @@ class Recorder:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[mx.array] = []
         self.products: list[tuple[mx.array, mx.array]] = []
-        self._exp, self._add = module.exp_nonpositive, module._add_tile
-        monkeypatch.setattr(module, "exp_nonpositive", self._record_exp)
+        self._exp, self._add = module.exp_below, module._add_tile
+        monkeypatch.setattr(module, "exp_below", self._record_exp)
         monkeypatch.setattr(module, "_add_tile", self._record_tile)
 
-    def _record_exp(self, x: mx.array) -> mx.array:
-        self.made.append(self._exp(x))
+    def _record_exp(self, x: mx.array, peak: mx.array) -> mx.array:
+        self.made.append(self._exp(x, peak))
         return self.made[-1]
 
     def _record_tile(
