@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,8 @@ def test_kernels_are_measured_before_workers_share_the_machine(monkeypatch: pyte
     calls: list[object] = []
 
     class FakeSupervisor:
-        def __init__(self, *args: object) -> None: ...
+        def __init__(self, work: object, sock: socket.socket, *args: object) -> None:
+            sock.close()
 
         def run(self) -> int:
             calls.append("run")
