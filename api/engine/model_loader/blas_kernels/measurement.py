@@ -23,6 +23,7 @@ _MOST_PROBE_SECONDS = 1.5
 _NUM_ROUNDS = 2
 # Kernels are taken in place of the library's own choice if they gain this much: less is noise.
 _LEAST_GAIN = 1.08
+_LEAST_BUSY_GAIN = 1.6  # where the rounds do not agree
 # Rounds that differ by more than this met a busy machine.
 _STEADY = 1.3
 # What is further behind the best than this after a round is not measured again.
@@ -82,8 +83,9 @@ def measure_kernels(
         rounds.append(_measure_round(names, probe, end_seconds))
         outcomes = _merged(rounds)
         names = [name for name in names if _may_win(name, outcomes)]
-    kernels, fastest = _decide(outcomes)
-    return Measured(kernels, fastest, outcomes.get(None), _is_settled(rounds))
+    is_settled = _is_settled(rounds)
+    kernels, fastest = _decide(outcomes, _LEAST_GAIN if is_settled else _LEAST_BUSY_GAIN)
+    return Measured(kernels, fastest, outcomes.get(None), is_settled)
 
 
 def _measure_round(names: list[str | None], probe: Probe, end_seconds: float) -> dict[str | None, Outcome]:
@@ -130,11 +132,11 @@ def _may_win(name: str | None, outcomes: dict[str | None, Outcome]) -> bool:
     return isinstance(outcome, Timing) and outcome.score >= _HOPELESS * best
 
 
-def _decide(outcomes: dict[str | None, Outcome]) -> tuple[str | None, Timing | None]:
+def _decide(outcomes: dict[str | None, Outcome], least_gain: float) -> tuple[str | None, Timing | None]:
     own = outcomes.get(None)
     timings = {name: each for name, each in outcomes.items() if name is not None and isinstance(each, Timing)}
     name = max(timings, key=lambda each: timings[each].score, default=None)
-    if isinstance(own, Timing) and (name is None or timings[name].score < _LEAST_GAIN * own.score):
+    if isinstance(own, Timing) and (name is None or timings[name].score < least_gain * own.score):
         return None, own
     if own is None or name is None:  # nothing to compare with, or nothing to take
         return None, None

@@ -76,6 +76,12 @@ def test_a_busy_moment_in_one_round_decides_nothing() -> None:
     assert not measured.is_settled  # to be measured again at the next start
 
 
+@pytest.mark.parametrize(("factor", "wins"), [(1.4, False), (5.0, True)])
+def test_on_a_busy_machine_only_a_large_gain_counts(factor: float, wins: bool) -> None:
+    own: list[Outcome] = [OWN, scaled("Prescott", 0.6)]
+    assert measure({None: own, "A": scaled("A", factor)}).kernels == ("A" if wins else None)
+
+
 def test_what_is_far_behind_is_measured_once() -> None:
     probe = FakeProbe({None: OWN, "A": scaled("A", 5), "B": scaled("B", 0.3)})
     assert measure_kernels(["A", "B"], probe).kernels == "A"
