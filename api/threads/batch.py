@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 import structlog
 
+from api.engine.denormals import flushed_denormals
 from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
 from api.errors import ApiError, StartupError
@@ -45,6 +46,10 @@ class BatchThread:
         self.device = DeviceBytes()
 
     def run(self) -> None:
+        with flushed_denormals():  # MLX's own threads are started from this one
+            self._run()
+
+    def _run(self) -> None:
         try:
             engine = self._load()
         except BaseException as error:  # also a library that calls sys.exit: the waiters must hear of it
