@@ -4,8 +4,6 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from benchmarks.predicted_outputs import Timing, edit_case, edited, library_file, prose_case, run
 from tests.engine.factories import create_loop, create_sequence
 
