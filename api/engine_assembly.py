@@ -22,12 +22,14 @@ from api.engine.model_loader.locate import ModelFiles, locate_model
 from api.engine.model_loader.memory import free_bytes, gigabytes, total_bytes
 from api.engine.model_package import class_finder, load_model_package
 from api.engine.platform import Platform, detect_platform, prepare_device
+from api.engine.predictions import Predictions
 from api.engine.prefix_disk.assembly import check_disk_folder, open_prefix_disk
 from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
 from api.engine.prompt_scores import most_scored_rows
+from api.engine.repeats import Repeats
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
-from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
+from api.engine.speculation import AdaptiveSpeculation, NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.tuning.assembly import EngineTuning
 from api.engine.tuning.choices import Tuning, to_json
@@ -182,7 +184,7 @@ def _speculation(
     if config.speculation == "off" or not chosen.can_rewind:
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
-    return PromptLookupSpeculation(VerificationCosts(budget, tuning.row_multiple))
+    return AdaptiveSpeculation(VerificationCosts(budget, tuning.row_multiple), [Predictions(), Repeats()])
 
 
 def _fingerprint(

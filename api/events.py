@@ -19,6 +19,8 @@ class Usage:
     num_completion_tokens: int
     num_cached_tokens: int = 0  # of the prompt
     num_reasoning_tokens: int = 0  # of the completion
+    num_accepted_prediction_tokens: int = 0  # that the completion has followed, of all choices
+    num_rejected_prediction_tokens: int = 0  # all others; part of no other number
 
     @property
     def num_total_tokens(self) -> int:

@@ -130,6 +130,17 @@ class ScoredTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictedTokens:
+    """What became of the tokens that a client predicted, up to an answer's token."""
+
+    num_accepted: int = 0  # the answer has followed them
+    num_rejected: int = 0  # all others
+
+
+NOTHING_PREDICTED = PredictedTokens()
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutput:
     """One choice's news after a step. ``finish_reason`` or ``error`` makes it the last one.
 
@@ -147,6 +158,7 @@ class StepOutput:
     logprobs: SampledLogprobs | None = None
     num_cached_tokens: int = 0  # of the prompt: what the prefix cache had when it was first read
     prompt_logprobs: tuple[SampledLogprobs, ...] = ()  # of its next tokens, from the second one on
+    predicted: PredictedTokens = NOTHING_PREDICTED
 
     @property
     def is_last(self) -> bool:

@@ -185,6 +185,7 @@ class GenerationRequest:
     ignores_eos: bool = False
     structure: Structure | None = None
     max_thinking_tokens: int | None = None
+    prediction: str = ""  # what the answers will be, mostly: they come faster where they are
     arrival_seconds: float = 0.0  # time.monotonic() at submit
     priority: int = 0  # lower goes first
     client_id: str = ""  # whose fair share of the server this counts against

@@ -17,11 +17,12 @@ from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
 from api.engine.platform import Platform
 from api.engine.prefix_cache import NoPrefixCache
+from api.engine.repeats import Repeats
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
 from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
-from api.engine.speculation import PromptLookupSpeculation, Speculation
+from api.engine.speculation import AdaptiveSpeculation, Speculation
 from api.engine.verification_costs import VerificationCosts
 from api.generator import BatchGenerator
 from api.step_plan import SampledLogprobs, Slot, Span, StepOutput, StepPlan
@@ -144,7 +145,7 @@ def test_a_text_that_repeats_itself_is_found_and_verified() -> None:
         return loop
 
     plain = answer(None)
-    loop = answer(PromptLookupSpeculation(VerificationCosts(create_budget(40))))
+    loop = answer(AdaptiveSpeculation(VerificationCosts(create_budget(40)), [Repeats()]))
     assert loop.results["r1"].token_ids == plain.results["r1"].token_ids
     assert loop.scheduler.stats().num_accepted_tokens > 50
     assert sum(bool(plan.spans) for plan in loop.plans) < 150

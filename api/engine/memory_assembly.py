@@ -21,7 +21,7 @@ from api.engine.platform import Platform
 from api.engine.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.prompt_scores import most_scored_rows
 from api.engine.sequence_memory import SequenceMemory
-from api.engine.speculation import MOST_PROPOSALS
+from api.engine.speculation import most_proposals
 from api.engine.step_memory import StepSizes, widest_row
 from api.errors import StartupError
 
@@ -75,7 +75,7 @@ def estimate_needs(
         num_rows=num_rows,
         num_sampled_rows=config.max_batch_size,
         num_verified_rows=max(
-            min(num_rows, config.max_batch_size * (1 + MOST_PROPOSALS)),
+            min(num_rows, config.max_batch_size + most_proposals(config.max_batch_size)),
             config.max_batch_size + 2 * min(num_rows, most_scored_rows(vocab_size)),  # twice as many numbers
         ),
         row_width=widest_row(shapes, loaded.config, vocab_size),

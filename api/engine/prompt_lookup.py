@@ -14,11 +14,6 @@ _LONGEST_COMPARED = 16
 _MOST_CANDIDATES = 16  # places that are looked at: a common pair occurs everywhere
 _MOST_INDEXED_TOKENS = 131_072  # of what is known at first; about 150 bytes each
 
-# How often a prediction comes true before anything is known of the text: for matches of 2 to 3 tokens, of
-# 4 to 7, of 8 to 15 and of more.
-_FIRST_CHANCES = (0.3, 0.55, 0.8, 0.9)
-_WEIGHT = 0.12  # of the newest prediction
-
 
 class PromptLookup:
     """An index over one sequence's tokens, and the place that matches their end best.
@@ -107,33 +102,3 @@ class PromptLookup:
     def _pair(self, place: int) -> int:
         """The two tokens before a place, as one number."""
         return self._token_ids[place - 2] << 32 | self._token_ids[place - 1]
-
-
-class Chances:
-    """How often one text's predictions came true lately, by the length of the match.
-
-    Every token that is read tells, whether it had been proposed or not: a text without repeats is known as
-    such before anything was tried on it.
-    """
-
-    def __init__(self) -> None:
-        self._chances = list(_FIRST_CHANCES)
-
-    def record(self, match_length: int, is_right: bool) -> None:
-        index = _class_of(match_length)
-        self._chances[index] += _WEIGHT * (is_right - self._chances[index])
-
-    def of(self, match_length: int) -> float:
-        return self._chances[_class_of(match_length)]
-
-    def gains(self, match_length: int, num_tokens: int, first_chance: float = 1.0) -> list[float]:
-        """The chance of each of the next tokens that it and all before it come true, falling."""
-        gains, chance = [], first_chance
-        for length in range(match_length, match_length + num_tokens):
-            chance *= self.of(length)
-            gains.append(chance)
-        return gains
-
-
-def _class_of(match_length: int) -> int:
-    return min(match_length.bit_length(), len(_FIRST_CHANCES) + 1) - 2

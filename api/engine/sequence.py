@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from api.engine.predicted_text import Prediction
 from api.step_plan import Slot
 from api.types import SamplingParams
 
@@ -33,6 +34,7 @@ class Sequence:
     client_id: str = ""
     cache_salt: str = ""
     uses_prefix_cache: bool = True
+    prediction: Prediction | None = None  # of the answer, by the client
 
     num_computed: int = 0  # tokens whose KV is written, or will be by the steps dispatched so far
     num_read: int = 0  # the most that was ever computed: less than that is computed again, after a restart
@@ -97,6 +99,8 @@ class Sequence:
         Then the next row's sample holds as well; else nothing more of that step does.
         """
         self.token_ids.append(token_id)
+        if self.prediction is not None:
+            self.prediction.take(token_id)
         if self.proposals and self.proposals[0] == token_id:
             self.proposals = self.proposals[1:]
             self.compute(1)

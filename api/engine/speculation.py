@@ -10,19 +10,24 @@ stand. So such a step begins only when all that was dispatched is read, and noth
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
 from typing import Protocol
 
-from api.engine.prompt_lookup import Chances, PromptLookup
+from api.engine.proposer import Proposer
 from api.engine.sampling_state import needs_state
 from api.engine.sequence import Sequence
 from api.engine.verification_costs import StepKind, VerificationCosts
 
-MOST_PROPOSALS = 16  # of one sequence in a step
-_LEAST_CHANCE = 0.25  # of a sequence's first proposal
+_MOST_PROPOSALS = 64  # of one sequence in a step; of several 16 each at most, on average
+_MOST_ON_AVERAGE = 16
 _LEAST_ADVANTAGE = 1.1  # in expected tokens for each second, over plain decoding
 _MOST_SLOWDOWN = 1.5  # of a step in which somebody has no proposals to gain from
-_INDEXED_PER_STEP = 4096  # prompt tokens, of all sequences together: one or two milliseconds
+
+
+def most_proposals(num_sequences: int) -> int:
+    """How many a step may verify for so many sequences: each takes memory by the vocabulary."""
+    return max(_MOST_PROPOSALS, _MOST_ON_AVERAGE * num_sequences)
 
 
 def room_for_proposals(sequence: Sequence) -> int:
@@ -72,62 +77,43 @@ class NoSpeculation:
     def forget(self, sequence_id: int) -> None: ...
 
 
-@dataclass(slots=True)
-class _Text:
-    """What is known of the repeats in one sequence's tokens."""
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What the likeliest source has for a sequence."""
 
-    lookup: PromptLookup
-    chances: Chances = field(default_factory=Chances)
-
-    def follow(self, num_prompt_tokens: int, most_indexed: int) -> int:
-        """Takes in what is new, and learns from what was predicted. Returns how many were only indexed."""
-        lookup = self.lookup
-        num_indexed = min(num_prompt_tokens - lookup.num_taken, most_indexed)
-        if num_indexed > 0:
-            lookup.take_many(num_indexed)
-        while lookup.num_new and lookup.num_taken >= num_prompt_tokens:
-            match_length = lookup.match_length
-            is_right = lookup.take()
-            if match_length:
-                self.chances.record(match_length, is_right)
-        return max(0, num_indexed)
-
-    def gains(self, num_tokens: int, is_behind: bool) -> list[float]:
-        """For each of the next proposals the chance that it and all before it come true.
-
-        ``is_behind``: a token is in flight, so the first prediction is for that one.
-        """
-        length = 0 if self.lookup.num_new else self.lookup.match_length
-        if not length or self.chances.of(length) < _LEAST_CHANCE:
-            return []
-        if is_behind:
-            return self.chances.gains(length + 1, num_tokens, self.chances.of(length))
-        return self.chances.gains(length, num_tokens)
+    proposer: Proposer
+    gains: list[float]
 
 
-class PromptLookupSpeculation:
-    """``Speculation`` by what each sequence's own text predicts."""
+class AdaptiveSpeculation:
+    """``Speculation`` on what the proposers offer, the likeliest for each sequence, as far as it pays."""
 
-    def __init__(self, costs: VerificationCosts) -> None:
+    def __init__(self, costs: VerificationCosts, proposers: Items[Proposer]) -> None:
         self.num_proposed_tokens = 0
         self.num_accepted_tokens = 0
         self._costs = costs
-        self._texts: dict[int, _Text] = {}  # by sequence id
+        self._proposers = tuple(proposers)
 
     def reads_first(self, decoding: list[Sequence]) -> bool:
         if any(sequence.proposals for sequence in decoding):
             return True
-        self._follow(decoding)
-        return any(sequence.num_in_flight for sequence in decoding) and bool(self._choose(decoding))
+        free = _free(decoding)
+        for proposer in self._proposers:
+            proposer.follow(free)
+        if not any(sequence.num_in_flight for sequence in decoding):
+            return False
+        return bool(self._choose(self._offers(free), len(decoding)))
 
     def propose(self, decoding: list[Sequence]) -> None:
         if any(sequence.num_in_flight for sequence in decoding):
             return
-        chosen = self._choose(decoding)
-        for sequence in decoding:
-            if num_tokens := chosen[sequence.sequence_id]:
-                sequence.proposals = self._texts[sequence.sequence_id].lookup.predict(num_tokens)
-                self.num_proposed_tokens += num_tokens
+        free = _free(decoding)
+        offers = self._offers(free)
+        chosen = self._choose(offers, len(decoding))
+        for proposer in self._proposers:
+            wanted = [(s, n) for s in free if (n := chosen[s.sequence_id])]
+            wanted = [(s, n) for s, n in wanted if offers[s.sequence_id].proposer is proposer]
+            self._take(wanted, proposer.propose(wanted) if wanted else [])
 
     def observe(self, kind: StepKind, seconds: float) -> None:
         self._costs.observe(kind, seconds)
@@ -136,38 +122,37 @@ class PromptLookupSpeculation:
         self.num_accepted_tokens += 1
 
     def forget(self, sequence_id: int) -> None:
-        self._texts.pop(sequence_id, None)
+        for proposer in self._proposers:
+            proposer.forget(sequence_id)
 
-    def _follow(self, decoding: list[Sequence]) -> None:
-        room = _INDEXED_PER_STEP
-        for sequence in decoding:
-            if needs_state(sequence.sampling):
-                continue  # the proposals before a row would have a say in its sample
-            text = self._texts.get(sequence.sequence_id)
-            if text is None:
-                text = self._texts[sequence.sequence_id] = _Text(PromptLookup(sequence.token_ids))
-            room -= text.follow(sequence.num_prompt_tokens, room)
+    def _take(self, wanted: list[tuple[Sequence, int]], proposed: list[tuple[int, ...]]) -> None:
+        for (sequence, _), proposals in zip(wanted, proposed, strict=True):
+            sequence.proposals = proposals
+            self.num_proposed_tokens += len(proposals)
 
-    def _choose(self, decoding: list[Sequence]) -> Counter[int]:
+    def _offers(self, free: list[Sequence]) -> dict[int, _Offer]:
+        """The offer with the most expected tokens for each sequence, by its id."""
+        offers: dict[int, _Offer] = {}
+        for sequence in free:
+            room = min(room_for_proposals(sequence), _MOST_PROPOSALS)
+            found = [_Offer(proposer, proposer.gains(sequence, room)) for proposer in self._proposers]
+            offers[sequence.sequence_id] = max(found, key=lambda offer: sum(offer.gains))
+        return offers
+
+    def _choose(self, offers: dict[int, _Offer], num_decoding: int) -> Counter[int]:
         """How many proposals each sequence should have, by its id: those likeliest to come true.
 
         Their number is the one with the most expected tokens for each second.
         """
-        gains = [(gain, s.sequence_id) for s in decoding for gain in self._gains(s)]
+        gains = [(gain, sequence_id) for sequence_id, offer in offers.items() for gain in offer.gains]
         gains.sort(reverse=True)
         best: list[int] = []
         best_advantage = _LEAST_ADVANTAGE
-        for size in self._costs.sizes(len(decoding), len(gains)):
-            advantage = self._advantage(gains[:size], len(decoding))
+        for size in self._costs.sizes(num_decoding, min(len(gains), most_proposals(num_decoding))):
+            advantage = self._advantage(gains[:size], num_decoding)
             if advantage > best_advantage:
                 best, best_advantage = [sequence_id for _, sequence_id in gains[:size]], advantage
         return Counter(best)
-
-    def _gains(self, sequence: Sequence) -> list[float]:
-        text = self._texts.get(sequence.sequence_id)
-        if text is None:
-            return []
-        return text.gains(min(room_for_proposals(sequence), MOST_PROPOSALS), bool(sequence.num_in_flight))
 
     def _advantage(self, gains: list[tuple[float, int]], num_decoding: int) -> float:
         """Expected tokens for each second, in those of plain decoding; 0 where others would pay for it."""
@@ -176,3 +161,8 @@ class PromptLookupSpeculation:
         if slowdown is None or (num_verifying < num_decoding and slowdown > _MOST_SLOWDOWN):
             return 0.0
         return (1 + sum(gain for gain, _ in gains) / num_decoding) / slowdown
+
+
+def _free(decoding: list[Sequence]) -> list[Sequence]:
+    """Those that can have proposals: in others the ones before a row would have a say in its sample."""
+    return [sequence for sequence in decoding if not needs_state(sequence.sampling)]

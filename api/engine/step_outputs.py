@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from api.engine.predicted_text import Prediction
 from api.engine.sequence import Sequence
 from api.errors import ApiError, OutOfMemoryError, ServerSideError
-from api.step_plan import SampledToken, ScoredTokens, StepOutput
+from api.step_plan import NOTHING_PREDICTED, PredictedTokens, SampledToken, ScoredTokens, StepOutput
 from api.types import FinishReason
 
 
@@ -25,7 +26,14 @@ def token_output(sequence: Sequence, token: SampledToken) -> StepOutput:
         choice_index=sequence.choice_index,
         logprobs=token.logprobs if is_answer else None,
         num_cached_tokens=sequence.num_cached_tokens,
+        predicted=_predicted(sequence.prediction),
     )
+
+
+def _predicted(prediction: Prediction | None) -> PredictedTokens:
+    if prediction is None:
+        return NOTHING_PREDICTED
+    return PredictedTokens(prediction.num_accepted, prediction.num_rejected)
 
 
 def prompt_output(sequence: Sequence, scored: ScoredTokens) -> StepOutput | None:

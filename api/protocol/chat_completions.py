@@ -15,6 +15,7 @@ from api.protocol.models import check_model_name
 from api.protocol.reasoning import max_thinking_tokens
 from api.protocol.structures import to_structure
 from api.schemas.chat_completions import ChatCompletionRequest
+from api.schemas.messages import text_of
 from api.schemas.validation import validate_body
 from api.server_handler import ServedModel
 from api.types import GenerationRequest
@@ -40,4 +41,5 @@ def to_generation_request(body: ChatCompletionRequest, served: ServedModel) -> G
     """Raises InvalidRequestError for fields that contradict each other and for unknown token ids."""
     prompt = to_chat_prompt(body.messages, body)
     request = to_request(body, served, "chatcmpl", prompt, to_structure(body))
-    return replace(request, max_thinking_tokens=max_thinking_tokens(body))
+    prediction = text_of(body.prediction.content) if body.prediction else None
+    return replace(request, max_thinking_tokens=max_thinking_tokens(body), prediction=prediction or "")

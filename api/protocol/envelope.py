@@ -63,5 +63,9 @@ def usage_object(usage: Usage) -> UsageObject:
         "completion_tokens": usage.num_completion_tokens,
         "total_tokens": usage.num_total_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.num_cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.num_reasoning_tokens},
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.num_reasoning_tokens,
+            "accepted_prediction_tokens": usage.num_accepted_prediction_tokens,
+            "rejected_prediction_tokens": usage.num_rejected_prediction_tokens,
+        },
     }

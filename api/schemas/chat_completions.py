@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from api.schemas.generation import GenerationFields, PositiveInt
-from api.schemas.messages import AnyMessage
+from api.schemas.messages import AnyMessage, TextContent
 from api.schemas.reasoning import ReasoningFields
 from api.schemas.tools import MAX_TOOLS, FunctionChoice, FunctionDefinition, Tool, ToolChoice
-from api.schemas.wire import InPortions
+from api.schemas.wire import InPortions, WireModel
 
 MAX_TOP_LOGPROBS = 20
 
@@ -36,11 +36,19 @@ class ChatPromptFields(ReasoningFields):
     continue_final_message: bool | None = None
 
 
+class Prediction(WireModel):
+    """What the answer will be, mostly."""
+
+    type: Literal["content"]
+    content: TextContent
+
+
 class ChatCompletionRequest(GenerationFields, ChatPromptFields):
     messages: Messages
     max_completion_tokens: PositiveInt | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    prediction: Prediction | None = None
 
     # without effect
     metadata: Annotated[dict[str, str], InPortions] | None = None
@@ -55,7 +63,6 @@ class ChatCompletionRequest(GenerationFields, ChatPromptFields):
     audio: dict[str, Any] | None = None
     modalities: list[str] | None = None
     moderation: dict[str, Any] | None = None
-    prediction: dict[str, Any] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     web_search_options: dict[str, Any] | None = None
 

@@ -26,7 +26,7 @@ from api.events import (
 )
 from api.observability.metrics import Metrics
 from api.observability.request_log import RequestTiming, log_failed, log_finished, log_refused
-from api.step_plan import StepOutput
+from api.step_plan import NOTHING_PREDICTED, PredictedTokens, StepOutput
 from api.threads.contracts import Deliver, Inbox, ResultQueue
 from api.threads.worker import Heartbeat
 from api.types import Cancel, FinishReason
@@ -41,6 +41,7 @@ class _Choice:
     pipeline: OutputPipeline
     timing: RequestTiming
     num_cached_tokens: int = 0
+    predicted: PredictedTokens = NOTHING_PREDICTED
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ class _Answer:
             num_completion_tokens=sum(choice.timing.num_tokens for choice in self.choices),
             num_cached_tokens=self._num_cached_tokens,
             num_reasoning_tokens=sum(choice.pipeline.num_reasoning_tokens for choice in self.choices),
+            num_accepted_prediction_tokens=sum(choice.predicted.num_accepted for choice in self.choices),
+            num_rejected_prediction_tokens=sum(choice.predicted.num_rejected for choice in self.choices),
         )
 
     @property
@@ -129,6 +132,7 @@ class ResultsThread:
         choice.num_cached_tokens = max(choice.num_cached_tokens, output.num_cached_tokens)
         if output.token_id is not None:
             self._count(choice.timing, now_seconds)
+            choice.predicted = output.predicted
         if output.error is not None:
             return [self._break_off(output, answer, output.error)]
         try:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.engine import prompt_lookup
-from api.engine.prompt_lookup import Chances, PromptLookup
+from api.engine.prompt_lookup import PromptLookup
 
 TEXTS = st.lists(st.integers(0, 3), min_size=0, max_size=60)
 
@@ -105,25 +105,3 @@ def test_of_what_is_indexed_of_a_long_text_the_longest_match_wins(monkeypatch: p
     token_ids += [3, 4, 5]
     assert [lookup.take() for _ in range(3)] == [False] * 3
     assert lookup.predict(2) == (6, 7)
-
-
-@pytest.mark.parametrize(("worse", "better"), [(2, 4), (7, 8), (15, 16), (3, 100)])
-def test_a_longer_match_is_better_at_first(worse: int, better: int) -> None:
-    assert 0 < Chances().of(worse) < Chances().of(better) < 1
-
-
-def test_chances_follow_what_came_true() -> None:
-    chances = Chances()
-    for _ in range(60):
-        chances.record(5, True)
-        chances.record(20, False)
-    assert chances.of(4) > 0.99 and chances.of(16) < 0.01
-    assert chances.of(8) == Chances().of(8)
-
-
-def test_gains_are_the_chances_that_all_up_to_a_token_come_true() -> None:
-    chances = Chances()
-    first, second = chances.of(3), chances.of(4)
-    assert chances.gains(3, 3) == pytest.approx([first, first * second, first * second * second])
-    assert chances.gains(3, 1, first_chance=0.5) == [0.5 * first]
-    assert chances.gains(3, 0) == []

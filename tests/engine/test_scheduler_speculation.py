@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.engine.repeats import Repeats
 from api.engine.scheduler import Scheduler
 from api.engine.sequence import Sequence
-from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, Speculation
+from api.engine.speculation import AdaptiveSpeculation, NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import VerificationCosts
 from api.step_plan import StepPlan
@@ -181,7 +182,7 @@ def test_a_text_that_repeats_itself_takes_fewer_steps(monkeypatch: pytest.Monkey
     """The real thing over a model that counts in a circle."""
     monkeypatch.setattr(fake_generator, "next_token", lambda token_ids: (token_ids[-1] + 1) % 9)
     budget = create_budget(20)
-    loop = create_loop(PromptLookupSpeculation(VerificationCosts(budget)), budget=budget)
+    loop = create_loop(AdaptiveSpeculation(VerificationCosts(budget), [Repeats()]), budget=budget)
     loop.add(create_sequence(prompt=[3, 4, 5, 6, 7], max_tokens=50))
     loop.run()
     assert loop.results["r1"].token_ids == [(8 + i) % 9 for i in range(50)]

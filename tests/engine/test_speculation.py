@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from api.engine import speculation
+from api.engine import repeats
+from api.engine.repeats import Repeats
 from api.engine.sequence import Sequence
-from api.engine.speculation import NoSpeculation, PromptLookupSpeculation, room_for_proposals
+from api.engine.speculation import AdaptiveSpeculation, NoSpeculation, room_for_proposals
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import StepKind, VerificationCosts
 from api.step_plan import Slot
@@ -19,14 +20,14 @@ PLAIN_SECONDS = 0.010
 
 def create_speculation(
     num_decoding: int = 1, slowdown: float = 1.3, per_row: float = 0.0
-) -> PromptLookupSpeculation:
+) -> AdaptiveSpeculation:
     """Verifying steps take ``slowdown`` times a plain one, and ``per_row`` for each proposal."""
     budget = StepBudget(stall_seconds=0.1, max_step_tokens=256, first_chunk_tokens=64)
     costs = VerificationCosts(budget)
-    made = PromptLookupSpeculation(costs)
+    made = AdaptiveSpeculation(costs, [Repeats()])
     made.observe(StepKind(num_decoding), PLAIN_SECONDS)
     for num_verifying in range(1, num_decoding + 1):
-        for size in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64):
+        for size in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128):
             for _ in range(7):
                 seconds = (slowdown + per_row * size) * PLAIN_SECONDS
                 made.observe(StepKind(num_decoding, num_verifying, size), seconds)
@@ -55,12 +56,12 @@ def repeating(num_tokens: int = 12, sequence_id: int = 1, **how: bool | int | Sa
     return decoding(*answer, sequence_id=sequence_id, **how)  # type: ignore[arg-type]
 
 
-def propose(made: PromptLookupSpeculation, *sequences: Sequence) -> None:
+def propose(made: AdaptiveSpeculation, *sequences: Sequence) -> None:
     made.reads_first(list(sequences))
     made.propose(list(sequences))
 
 
-def answer_with(made: PromptLookupSpeculation, sequence: Sequence, *tokens: int) -> None:
+def answer_with(made: AdaptiveSpeculation, sequence: Sequence, *tokens: int) -> None:
     """The step's tokens come back, one after another, as long as they hold."""
     sequence.num_in_flight += 1
     sequence.compute(1)
@@ -73,7 +74,7 @@ def test_a_text_that_repeats_gets_proposals_from_where_it_was_before() -> None:
     made, sequence = create_speculation(), repeating(12)
     propose(made, sequence)
     assert len(sequence.proposals) > 3
-    assert list(sequence.proposals) == [t + 1000 for t in PATTERN[12 : 12 + len(sequence.proposals)]]
+    assert list(sequence.proposals) == [t + 1000 for t in (PATTERN * 3)[12 : 12 + len(sequence.proposals)]]
     assert made.num_proposed_tokens == len(sequence.proposals)
 
 
@@ -226,7 +227,7 @@ def test_no_more_is_proposed_than_there_is_room_for() -> None:
 
 
 def test_a_long_prompt_is_indexed_over_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speculation, "_INDEXED_PER_STEP", 12)
+    monkeypatch.setattr(repeats, "_INDEXED_PER_STEP", 12)
     made, sequence = create_speculation(), repeating(20)
     lengths = []
     for _ in range(4):
@@ -237,7 +238,7 @@ def test_a_long_prompt_is_indexed_over_several_steps(monkeypatch: pytest.MonkeyP
 
 
 def test_prompts_share_what_is_indexed_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speculation, "_INDEXED_PER_STEP", 30)
+    monkeypatch.setattr(repeats, "_INDEXED_PER_STEP", 30)
     made, sequences = create_speculation(2), [repeating(20), repeating(20, sequence_id=2)]
     propose(made, *sequences)
     assert sequences[0].proposals and not sequences[1].proposals
@@ -249,10 +250,13 @@ def test_prompts_share_what_is_indexed_in_a_step(monkeypatch: pytest.MonkeyPatch
 def test_what_is_forgotten_is_learnt_anew() -> None:
     made, sequence = create_speculation(), repeating(20)
     propose(made, sequence)
+    sequence.proposals = ()
     made.forget(1)
     made.forget(1)
     made.propose([sequence])
-    assert not made._texts
+    assert sequence.proposals == ()
+    propose(made, sequence)
+    assert sequence.proposals
 
 
 def test_no_speculation_is_plain_decoding() -> None:

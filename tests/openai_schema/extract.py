@@ -41,6 +41,7 @@ OBJECTS = (
     "ResponseFormatJsonSchema",
     "ResponseFormatJsonSchema.json_schema",
     "ChatCompletionStreamOptions",
+    "PredictionContent",
 )
 ENUMS = ("ReasoningEffort", "Verbosity")
 

@@ -46,6 +46,7 @@ TABLES = {
     "ResponseFormatJsonSchema": OBJECTS["JSON schema format"],
     "ResponseFormatJsonSchema.json_schema": OBJECTS["JSON schema"],
     "ChatCompletionStreamOptions": OBJECTS["stream options"],
+    "PredictionContent": OBJECTS["prediction"],
 }
 # Of messages, tools and options, in other servers' words.
 LOCAL = {

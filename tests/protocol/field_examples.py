@@ -345,6 +345,10 @@ OBJECTS: dict[str, dict[str, Example]] = {
             "regex": "a+",
         }.items()
     },
+    "prediction": {
+        "content": Example(*({"prediction": {"type": "content", "content": text}} for text in "xy")),
+        "type": Example({"prediction": {"type": "content", "content": ""}}, is_constant=True),
+    },
     "stream options": {
         "continuous_usage_stats": Example(
             {"stream_options": {"continuous_usage_stats": True}}, {"stream": True}

@@ -22,7 +22,7 @@ from api.protocol.chat_answers import ChatCollector, ChunkWriter
 from api.protocol.envelope import Envelope
 from api.types import FinishReason
 
-USAGE = Usage(7, 3, 2, 1)
+USAGE = Usage(7, 3, 2, 1, 5, 6)
 HALF = TokenLogprob("\ufffd", b"\xe2\x9c", -0.5, (TokenLogprob("a", b"a", -1.5),))
 CALL = (
     OutputPiece(tool_calls=(ToolCallDelta(0, call_id="call_1", name="f"),)),
@@ -92,7 +92,11 @@ def test_usage_comes_last_and_is_null_before() -> None:
         "completion_tokens": 3,
         "total_tokens": 10,
         "prompt_tokens_details": {"cached_tokens": 2},
-        "completion_tokens_details": {"reasoning_tokens": 1},
+        "completion_tokens_details": {
+            "reasoning_tokens": 1,
+            "accepted_prediction_tokens": 5,
+            "rejected_prediction_tokens": 6,
+        },
     }
 
 

@@ -91,6 +91,8 @@ def error_of(**fields: Any) -> InvalidRequestError:
         ("prompt_cache_key", 5),
         ("user", 5),
         ("store", "yes"),
+        ("prediction", "text"),
+        ("prediction", ["text"]),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(field: str, value: Any) -> None:
@@ -175,6 +177,17 @@ def test_a_part_that_is_no_text_is_refused_and_told_why(role: str, kind: str) ->
         ({"logit_bias": {"-1": 1}}, "logit_bias.-1"),
         ({"stop_token_ids": [1, True]}, "stop_token_ids[1]"),
         ({"metadata": {"a": 5}}, "metadata.a"),
+        ({"prediction": {"content": "x"}}, "prediction.type"),
+        ({"prediction": {"type": "json", "content": "x"}}, "prediction.type"),
+        ({"prediction": {"type": "content"}}, "prediction.content"),
+        ({"prediction": {"type": "content", "content": None}}, "prediction.content"),
+        ({"prediction": {"type": "content", "content": {"text": "x"}}}, "prediction.content"),
+        ({"prediction": {"type": "content", "content": ["x"]}}, "prediction.content[0]"),
+        (
+            {"prediction": {"type": "content", "content": [{"type": "image_url"}]}},
+            "prediction.content[0].type",
+        ),
+        ({"prediction": {"type": "content", "content": [{"type": "text"}]}}, "prediction.content[0].text"),
     ],
 )
 def test_a_wrong_value_inside_is_refused_by_its_path(fields: dict[str, Any], param: str) -> None:

@@ -22,7 +22,7 @@ from api.events import (
     Usage,
 )
 from api.observability.metrics import Metrics
-from api.step_plan import SampledLogprobs, StepOutput
+from api.step_plan import NOTHING_PREDICTED, PredictedTokens, SampledLogprobs, StepOutput
 from api.threads.results import ResultsThread
 from api.types import Cancel, FinishReason
 from tests.threads.fakes import EOS, FakePipeline
@@ -62,6 +62,7 @@ def token(
     reason: FinishReason | None = None,
     choice_index: int = 0,
     num_cached_tokens: int = 0,
+    predicted: PredictedTokens = NOTHING_PREDICTED,
 ) -> StepOutput:
     return StepOutput(
         request_id,
@@ -70,6 +71,7 @@ def token(
         reason,
         choice_index=choice_index,
         num_cached_tokens=num_cached_tokens,
+        predicted=predicted,
     )
 
 
@@ -126,6 +128,25 @@ def test_a_stop_string_that_only_the_flush_decides_is_the_reason() -> None:
     message = Opened("a", (LatePipeline(("END",)),), 1, 3, arrival_seconds=0.0)
     events = stage.run(message, StepOutputs([token("E", reason=FinishReason.LENGTH)]))
     assert events[1:] == [delta("cut"), *finished(FinishReason.STOP, Usage(3, 1))]
+
+
+def test_predicted_tokens_are_those_up_to_the_last_token_that_counts() -> None:
+    """A stop string ends the answer before what the batch had sent already."""
+    outputs = [token(each, predicted=PredictedTokens(i, 9 - i)) for i, each in enumerate("xENDyz", 1)]
+    events = Stage().run(opened(stop=("END",)), StepOutputs(outputs))
+    usage = Usage(3, 4, num_accepted_prediction_tokens=4, num_rejected_prediction_tokens=5)
+    assert events[2:] == finished(FinishReason.STOP, usage)
+
+
+def test_predicted_tokens_of_all_choices_count() -> None:
+    outputs = [
+        token("x", reason=FinishReason.LENGTH, choice_index=0, predicted=PredictedTokens(1, 4)),
+        token("y", reason=FinishReason.LENGTH, choice_index=1, predicted=PredictedTokens(0, 5)),
+    ]
+    last = Stage().run(opened(num_choices=2), StepOutputs(outputs))[-1]
+    assert isinstance(last, Finished)
+    numbers = (last.usage.num_accepted_prediction_tokens, last.usage.num_rejected_prediction_tokens)
+    assert numbers == (1, 9)
 
 
 def test_all_events_of_a_message_go_together() -> None:

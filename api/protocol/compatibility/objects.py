@@ -128,6 +128,7 @@ OBJECTS: dict[str, tuple[Field, ...]] = {
         honoured("schema", "none: any object; a keyword that cannot be enforced is refused by its name"),
         honoured("strict", "enforced either way"),
     ),
+    "prediction": (honoured("content", "text, or text parts, which are joined"), honoured("type")),
     "stream options": (
         no_effect("continuous_usage_stats", "vLLM's; the usage is the last chunk's"),
         no_effect("include_obfuscation", "nothing is padded"),

@@ -41,7 +41,14 @@ CHAT = (
     refused("modalities", 'the model writes text; `["text"]` is accepted', ["text"]),
     refused("moderation", "there is no moderation model"),
     honoured("parallel_tool_calls"),
-    refused("prediction", "no speculation on given text"),
+    honoured(
+        "prediction",
+        "its tokens are verified several a step and change no token of the answer; beside every other "
+        "field, though penalties and enforced forms gain nothing by it; at most as many tokens as the "
+        "context. In the usage, of all choices: `accepted_prediction_tokens` are those that the answer "
+        "follows, from its beginning and in runs of two or more, each once; `rejected_prediction_tokens` are "
+        "all others, and part of no other number, not of `completion_tokens` either",
+    ),
     no_effect(
         "prompt_cache_key",
         "requests with the same API key share what is cached; `cache_salt` keeps them apart",
