@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api.command_line import parse_args
 from api.config import ServerConfig
-from api.engine.model_loader.blas import preload_blas
+from api.engine.model_loader.blas import measure_blas, preload_blas
 from api.engine.model_loader.locate import locate_model
 from api.errors import ApiError, StartupError
 from api.observability.logging import configure_logging
@@ -123,6 +123,7 @@ def _supervise(config: ServerConfig, sock: socket.socket) -> int:
 
         files = locate_model(config.engine.model, log.info)  # fetched here once, not by each worker
         require_room(files, config.workers, config.engine.cpu_weights, config.engine.kv_memory_bytes)
+    measure_blas(config.workers)  # alone on the machine, and once for all workers
     watched = Path(__file__).resolve().parent if config.reload else None
     return Supervisor(functools.partial(run_worker, config), sock, config.workers, watched).run()
 

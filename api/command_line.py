@@ -16,17 +16,10 @@ from api.config import (
     ServerConfig,
     SpeculationChoice,
     Switch,
+    TuneChoice,
 )
 from api.option_checks import check_draft_model, check_model_is_no_name, check_prefix_cache
-from api.option_values import (
-    non_negative_int,
-    parse_size,
-    path,
-    port,
-    positive_float,
-    positive_int,
-    seconds,
-)
+from api.option_values import non_negative_int, parse_size, path, port, positive_float, positive_int, seconds
 
 
 def parse_args(argv: Sequence[str]) -> ServerConfig:
@@ -57,6 +50,7 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
         generation_config=args.generation_config,
         speculation=args.speculation,
         draft_model=args.draft_model,
+        tune=args.tune,
     )
     return ServerConfig(
         engine=engine,
@@ -198,11 +192,10 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         default=defaults.speculation,
         help="let a chat whose text repeats itself take several tokens a step, where it pays (%(default)s)",
     )
-    group.add_argument(
-        "--draft-model",
-        metavar="MODEL",
-        help="a small model with the same tokenizer, that runs ahead where it pays; answers stay the same",
-    )
+    about_draft = "a small model with the same tokenizer that runs ahead where it pays; answers stay the same"
+    group.add_argument("--draft-model", metavar="MODEL", help=about_draft)
+    about_tune = "measure at start how steps run best on this device: once, never, or anew (%(default)s)"
+    group.add_argument("--tune", choices=get_args(TuneChoice), default=defaults.tune, help=about_tune)
     about_step = "most tokens in one forward pass (default: by device)"
     group.add_argument("--max-step-tokens", metavar="TOKENS", type=positive_int, help=about_step)
     _add_memory_options(group)

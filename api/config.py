@@ -9,6 +9,7 @@ CpuWeights = Literal["auto", "keep"]
 ForwardChoice = Literal["auto", "flat", "grouped", "padded"]
 LogFormat = Literal["text", "json"]
 SpeculationChoice = Literal["auto", "off"]
+TuneChoice = Literal["auto", "off", "again"]
 Switch = Literal["on", "off"]
 GenerationConfigChoice = Literal["auto", "none"]
 KV_BITS = (8, 4)
@@ -35,6 +36,7 @@ class EngineConfig:
     generation_config: GenerationConfigChoice = "auto"  # auto: the folder's sampling where requests name none
     speculation: SpeculationChoice = "auto"  # auto: where the measured costs say that it pays
     draft_model: str | None = None  # folder, repo id or .gguf file of a small one that runs ahead; None: none
+    tune: TuneChoice = "auto"  # auto: measured once on this device for this model, then remembered
 
 
 @dataclass(frozen=True, slots=True)

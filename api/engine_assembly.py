@@ -32,6 +32,8 @@ from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
 from api.engine.speculation import AdaptiveSpeculation, NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
+from api.engine.tuning.assembly import EngineTuning
+from api.engine.tuning.choices import Tuning, to_json
 from api.engine.verification_costs import VerificationCosts
 from api.errors import StartupError
 from api.generator import BatchGenerator
@@ -84,14 +86,14 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     loaded = load_model(files, config.engine, find_classes, report)
     tokenizer = _load_tokenizer(loaded, config, report)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
-    budget = _step_budget(config.engine, platform, vocab_size)
-    needs = partial(estimate_needs, config.engine, loaded, platform, budget.max_step_tokens, vocab_size)
+    max_step_tokens = config.engine.max_step_tokens or platform.max_step_tokens
+    needs = partial(estimate_needs, config.engine, loaded, platform, max_step_tokens, vocab_size)
     require_step(free_bytes(), needs())
     chosen = choose_forward(
         loaded.model,
         platform,
         vocab_size,
-        budget.max_step_tokens,
+        max_step_tokens,
         config.engine.forward,
         report,
         config.engine.kv_bits,
@@ -100,7 +102,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     if draft_files is not None and _can_draft(chosen):
         tokens = partial(read_token_strings, trust_remote_code=config.engine.trust_remote_code)
         num_shared = check_vocabulary(draft_files, tokenizer.token_strings(), tokens)
-        place = DraftPlace(config.engine, platform, budget.max_step_tokens, loaded, num_shared)
+        place = DraftPlace(config.engine, platform, max_step_tokens, loaded, num_shared)
         draft = load_draft(draft_files, place, find_classes, report)
     give_back_memory(platform)
     with_draft = draft.beside(chosen) if draft else chosen
@@ -109,7 +111,12 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     memory = build_memory(
         config.engine, loaded, with_draft, all_needs, config.workers, report, num_weight_bytes
     )
-    fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits)
+    sampler = Sampler(platform)
+    tuning = EngineTuning(config.engine, platform, loaded, chosen, memory.slots, report).run(
+        sampler, BatchGenerator(chosen.forward, sampler)
+    )
+    budget = _step_budget(config.engine, tuning, vocab_size)
+    fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits, tuning)
     disk, forward = open_prefix_disk(
         config.engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
     )
@@ -119,10 +126,14 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
             memory,
             budget,
             config.engine.max_batch_size,
-            speculation=_speculation(config.engine, chosen, budget, platform, draft, report),
+            speculation=_speculation(config.engine, chosen, budget, tuning, draft, report),
         ),
         generator=BatchGenerator(
-            forward, Sampler(platform), platform.release_memory, drafter=draft.drafter() if draft else None
+            forward,
+            sampler,
+            platform.release_memory,
+            tuning.early_limit_bytes,
+            draft.drafter() if draft else None,
         ),
         prompt_reader=PromptReader(
             tokenizer,
@@ -138,7 +149,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
         fingerprint=fingerprint,
         vocab_size=tokenizer.vocab_size,
         sampling_defaults=sampling_defaults,
-        describe=_describe(loaded, chosen, platform, draft),
+        describe=_describe(loaded, chosen, platform, draft) | {"tuning": to_json(tuning)},
         read_device=DeviceMemory().read,
     )
 
@@ -176,12 +187,12 @@ def _load_tokenizer(loaded: LoadedModel, config: ServerConfig, report: Report) -
     return tokenizer
 
 
-def _step_budget(config: EngineConfig, platform: Platform, vocab_size: int) -> StepBudget:
+def _step_budget(config: EngineConfig, tuning: Tuning, vocab_size: int) -> StepBudget:
     return StepBudget(
         stall_seconds=config.step_stall_ms / 1000,
-        max_step_tokens=config.max_step_tokens or platform.max_step_tokens,
-        first_chunk_tokens=platform.first_chunk_tokens,
-        row_multiple=platform.row_multiple,
+        max_step_tokens=tuning.max_step_tokens,
+        first_chunk_tokens=tuning.first_chunk_tokens,
+        row_multiple=tuning.row_multiple,
         max_scored_rows=most_scored_rows(vocab_size),
     )
 
@@ -190,22 +201,24 @@ def _speculation(
     config: EngineConfig,
     chosen: ChosenForward,
     budget: StepBudget,
-    platform: Platform,
+    tuning: Tuning,
     draft: DraftModel | None,
     report: Report,
 ) -> Speculation:
     if config.speculation == "off" or not chosen.can_rewind:
         report("Speculation: off" if config.speculation == "off" else "Speculation: off for this forward")
         return NoSpeculation()
-    costs = VerificationCosts(budget, platform.row_multiple)
+    costs = VerificationCosts(budget, tuning.row_multiple)
     text = AdaptiveSpeculation(costs, [Predictions(), Repeats()])
     return draft.speculation(text, costs, budget) if draft else text
 
 
-def _fingerprint(loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None) -> str:
+def _fingerprint(
+    loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None, tuning: Tuning
+) -> str:
     libraries = [version(name) for name in ("mlx", "mlx-lm", "numpy")]
     weights = (loaded.fingerprint, loaded.weight_bytes)
-    arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION, kv_bits)
+    arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION, kv_bits, tuning.noise)
     return "fp_" + hashlib.sha256(repr((weights, arithmetic)).encode()).hexdigest()[:12]
 
 

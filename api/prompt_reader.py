@@ -11,6 +11,7 @@ from api.engine.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
 from api.text.answer_form import AnswerForm
+from api.text.answer_room import AnswerRoom
 from api.text.chat_template import render_chat
 from api.text.grammar.job import GrammarJob, job_of
 from api.text.output_pipeline import build_pipeline
@@ -59,8 +60,7 @@ class PromptReader:
         self._tokenizer = tokenizer
         self._spell = spell
         self._context_length = context_length
-        self._memory_tokens = memory_tokens
-        self._default_max_tokens = default_max_tokens
+        self._room = AnswerRoom(context_length, memory_tokens, default_max_tokens)
         self._reasoning = find_reasoning_format(tokenizer)
         self._thinking_markers = ThinkingMarkers(tokenizer, self._reasoning) if self._reasoning else None
         self._tool_format = find_tool_call_format(tokenizer)
@@ -205,7 +205,7 @@ class PromptReader:
             request_id=request.request_id,
             token_ids=list(prompt.token_ids),
             num_prompt_tokens=len(prompt.token_ids),
-            max_tokens=self._max_tokens(request, prompt),
+            max_tokens=self._room.num_tokens(len(prompt.token_ids), request.max_tokens, prompt.param),
             sampling=self._sampling(request, prompt, choice_index, grammar, ends),
             eos_token_ids=ends,
             arrival_seconds=request.arrival_seconds,
@@ -276,33 +276,6 @@ class PromptReader:
             return None
         text = AnswerThinking(markers, self._form(request, prompt, grammar), self._spell)
         return Thinking(text, request.max_thinking_tokens)
-
-    def _max_tokens(self, request: GenerationRequest, prompt: _Prompt) -> int:
-        num_prompt_tokens = len(prompt.token_ids)
-        room = min(self._context_length, self._memory_tokens) - num_prompt_tokens
-        if request.max_tokens is not None:
-            self._check_fits(prompt, request.max_tokens)
-            return request.max_tokens
-        self._check_fits(prompt, 1)
-        return room if self._default_max_tokens is None else min(room, self._default_max_tokens)
-
-    def _check_fits(self, prompt: _Prompt, max_tokens: int) -> None:
-        wanted = len(prompt.token_ids) + max_tokens
-        asked = (
-            f"{wanted} tokens ({len(prompt.token_ids)} in the {prompt.param}, {max_tokens} in the completion)"
-        )
-        if wanted > self._context_length:
-            raise ContextLengthError(
-                f"This model's maximum context length is {self._context_length} tokens. However, you "
-                f"requested {asked}. Please shorten the {prompt.param} or the completion.",
-                param=prompt.param,
-            )
-        if wanted > self._memory_tokens:
-            raise ContextLengthError(
-                f"The server's KV memory holds {self._memory_tokens} tokens of one request. However, you "
-                f"requested {asked}. Please shorten them, or ask for a larger --kv-memory.",
-                param=prompt.param,
-            )
 
     def _tool_use(self, request: GenerationRequest) -> ToolUse | None:
         """A model that nobody taught tools calls again and again if it must and may, so it calls once."""

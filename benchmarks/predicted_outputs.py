@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
         pair = (predicted.rate,), (plain.rate,)
         findings.append(Comparison(case.name, "tokens/s", *pair, Target(at_least=case.at_least)))
         per_step = predicted.num_tokens / predicted.num_steps
-        print(f"  {case.name}: {predicted.num_tokens} tokens, {per_step:.1f} in each step", flush=True)
+        rates = f"{predicted.rate:.1f} against {plain.rate:.1f} tokens/s"
+        print(f"  {case.name}: {predicted.num_tokens} tokens, {per_step:.1f} a step, {rates}", flush=True)
     print_report(findings, f"plain in {options.windows} windows", "speculation off")
     return 0 if all_met(findings) else 1
 

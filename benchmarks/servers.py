@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from api.engine.model_loader.blas import preload_blas
+from api.engine.model_loader.blas import BlasReport, preload_blas
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -147,11 +147,19 @@ def free_port() -> int:
 
 @cache
 def openblas_environment() -> dict[str, str]:
-    """The environment with OpenBLAS preloaded, so that both servers compute with the same library.
+    """The environment with OpenBLAS preloaded, so that both servers compute with the same library and
+    the same kernels: those of ``OPENBLAS_CORETYPE``, or the ones that a start of this project's chooses.
 
     Puts it in place for this process too. Raises RuntimeError when mlx was imported before the first call.
     """
     blas = preload_blas()
     if blas.is_too_late:
         raise RuntimeError(blas.line)
-    return {**os.environ, **({"LD_PRELOAD": blas.library} if blas.library else {}), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **_preloading(blas), "PYTHONUNBUFFERED": "1"}
+
+
+def _preloading(blas: BlasReport) -> dict[str, str]:
+    if blas.library is None:
+        return {}
+    kernels = blas.users_kernels or blas.kernels
+    return {"LD_PRELOAD": blas.library, **({"OPENBLAS_CORETYPE": kernels} if kernels else {})}

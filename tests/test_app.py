@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,20 @@ def test_the_engine_starts_and_stops_with_the_server() -> None:
         assert handler.calls == ["start"]
         assert httpx.get(f"{url}/health").status_code == 200
     assert handler.calls == ["start", "stop"]
+
+
+def test_kernels_are_measured_before_workers_share_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+
+    class FakeSupervisor:
+        def __init__(self, work: object, sock: socket.socket, *args: object) -> None:
+            sock.close()
+
+        def run(self) -> int:
+            calls.append("run")
+            return 0
+
+    monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
+    monkeypatch.setattr(app, "measure_blas", calls.append)
+    assert app.main(["x", "--host", "127.0.0.1", "--port", "0", "--reload"]) == 0
+    assert calls == [1, "run"]

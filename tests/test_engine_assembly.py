@@ -23,6 +23,7 @@ from api.config import EngineConfig, ServerConfig
 from api.engine import memory_assembly
 from api.engine.sequence import Sequence
 from api.engine.speculation import NoSpeculation
+from api.engine.tuning import tune as tune_module
 from api.engine_assembly import LoadedEngine, load_engine
 from api.errors import StartupError
 from api.generator import BatchGenerator
@@ -46,8 +47,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_for(folder: Path, default_max_tokens: int | None = None, **settings: Any) -> ServerConfig:
-    engine = EngineConfig(model=str(folder), **settings)
+    engine = EngineConfig(model=str(folder), **{"tune": "off"} | settings)
     return ServerConfig(engine=engine, default_max_tokens=default_max_tokens)
+
+
+def test_a_device_is_measured_once_and_remembered(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tune_module, "LIMIT_SECONDS", 0.5)
+    said: list[list[str]] = []
+    tunings = []
+    for tune in ("auto", "auto", "again", "off"):
+        said.append([])
+        engine = load_engine(config_for(folder, kv_memory_bytes=10**7, tune=tune), said[-1].append)
+        tunings.append(engine.describe["tuning"])
+    words = [[line.split(":")[0] for line in lines if line.startswith("Tun")] for lines in said]
+    assert words == [["Tuning", "Tuned"], ["Tuned before"], ["Tuning", "Tuned"], []]
+    assert tunings[0] == tunings[1] and tunings[0]["step_seconds"]
+    assert tunings[3]["step_seconds"] == {}
+    assert json.dumps(tunings)
 
 
 def test_the_folders_sampling_is_read_and_said_unless_it_is_not_wanted(folder: Path, tmp_path: Path) -> None:
@@ -276,7 +295,7 @@ CANCELLED = ((101, 1, 4), (102, 3, 12), (103, 8, 9), (104, 15, 30))
 @pytest.fixture(scope="module")
 def default_engine() -> Iterator[LoadedEngine]:
     # Prompts are read at once, however slow the machine is, so that the batch fills.
-    config = EngineConfig(kv_memory_bytes=10**9, step_stall_ms=5000)
+    config = EngineConfig(kv_memory_bytes=10**9, step_stall_ms=5000, tune="off")
     yield load_engine(ServerConfig(engine=config), lambda line: None)
     mx.clear_cache()
 

@@ -61,7 +61,7 @@ class Process:
         memory = KVMemory(4096 * chosen.slot_bytes(1))
         self.cache = BlockCache(memory, sizes, cached_tokens * chosen.slot_bytes(1))
         disk, forward = open_prefix_disk(
-            EngineConfig(prefix_cache_dir=str(folder)),
+            EngineConfig(prefix_cache_dir=str(folder), tune="off"),
             self.cache,
             chosen.forward,
             build_model(name),
@@ -240,7 +240,7 @@ def test_a_forward_without_blocks_has_no_disk(tmp_path: Path, has_cache: bool) -
     cache = BlockCache(KVMemory(1000), BlockSizes(8, 8), 1000) if has_cache else NoPrefixCache()
     forward = choose("gpt_bigcode" if has_cache else "llama")[0].forward
     lines: list[str] = []
-    config = EngineConfig(prefix_cache_dir=str(tmp_path))
+    config = EngineConfig(prefix_cache_dir=str(tmp_path), tune="off")
     disk, same = open_prefix_disk(config, cache, forward, build_model("llama"), "m", "f", lines.append)
     assert isinstance(disk, NoPrefixDisk) and same is forward
     assert lines == ["Prefix cache on disk: off for this forward"]

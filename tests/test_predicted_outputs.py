@@ -101,7 +101,7 @@ def test_choices_drawn_with_a_seed_stay_the_same_and_are_counted_together(client
     answer = ask(client, prediction=content(texts[0] or ""), **seeded)
     assert [choice.message.content for choice in answer.choices] == texts
     accepted, rejected = predicted(answer.usage)
-    assert accepted > NUM_TOKENS / 2  # the text of what was drawn may be cut into other tokens
+    assert 4 * accepted > accepted + rejected  # what was drawn may be cut into other tokens than its text
     assert (accepted + rejected) % 2 == 0  # each choice had the whole prediction
 
 

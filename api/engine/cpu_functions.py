@@ -7,6 +7,9 @@ use this module.
 
 MLX fuses an expression only down to some depth; what lies below makes its loop one that no compiler
 vectorises, at twice the time. Hence Estrin's scheme for the polynomial, and several small functions.
+
+Nothing here returns a denormal number for ordinary arguments, nor one whose product with an ordinary number
+is: Intel's processors take a hundred times as long over those.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ _EXP2_SERIES = (
     1.0,
 )
 _LOG2_E = 1.4426950408889634
-_MAX_EXPONENT = 126.0  # beyond this, up or down, a float32 is no longer normal
+# 2**-96, 1.3e-29, is lost in any sum with a 1, and even its product with 1e-8 is still a normal float32.
+_MAX_EXPONENT = 96.0
+_LEAST_ARGUMENT = -_MAX_EXPONENT / _LOG2_E
+LEAST_WEIGHT = 2.0**-_MAX_EXPONENT  # what ``exp_nonpositive`` gives for what weighs nothing
 # Adding it to a small float32 leaves the nearest integer and the exponent's bias in the lowest bits.
 _ROUNDER = 1.5 * 2.0**23 + 127
 
@@ -37,24 +43,51 @@ def exp_nonpositive(x: mx.array) -> mx.array:
     """``exp(x)`` for float32 ``x <= 0`` (softmax after subtracting the maximum); 1 at 0.
 
     Relative error under 7e-7 from -1 to 0 and under ``1.1e-6 exp(-x / 8)`` below: small weights may be
-    less exact, as they count less. -inf and all under -87 give at most about 2e-38.
+    less exact, as they count less. -inf and all under -66.5 give ``LEAST_WEIGHT``.
     """
     if x.size < _SMALL_SIZE:
-        return mx.exp(x)
+        return _few_exp(x)
+    return _many_exp(x)
+
+
+def exp_below(x: mx.array, peak: mx.array) -> mx.array:
+    """``exp_nonpositive(x - peak)``; for few numbers that is a single operation."""
+    if x.size < _SMALL_SIZE:
+        return _few_exp_below(x, peak)
+    return _many_exp(x - peak)
+
+
+def _many_exp(x: mx.array) -> mx.array:
     exponent = _exponent(x)
     shifted = exponent + _ROUNDER
     return _exp2_of_fraction(_fraction(exponent, shifted)) * _exp2_of_integer(shifted)
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
-    """``silu(gate) * x``, as ``mlx_lm.models.activations.swiglu``; relative error under 2e-6."""
-    if gate.size < _SMALL_SIZE or gate.dtype != mx.float32 or x.dtype != mx.float32:
+    """``silu(gate) * x``, as ``mlx_lm.models.activations.swiglu``; relative error under 2e-6 for gates over
+    -66; below, both are as good as nothing."""
+    if gate.dtype != mx.float32 or x.dtype != mx.float32:
         return gate * mx.sigmoid(gate) * x
-    return _swiglu(gate, x)
+    return _few_swiglu(gate, x) if gate.size < _SMALL_SIZE else _swiglu(gate, x)
 
 
 # Compiled once for all shapes: those of attention's scores change from step to step.
 _compiled = partial(mx.compile, shapeless=True)
+
+
+@_compiled
+def _few_exp(x: mx.array) -> mx.array:
+    return mx.exp(mx.maximum(x, _LEAST_ARGUMENT))
+
+
+@_compiled
+def _few_exp_below(x: mx.array, peak: mx.array) -> mx.array:
+    return mx.exp(mx.maximum(x - peak, _LEAST_ARGUMENT))
+
+
+@_compiled
+def _few_swiglu(gate: mx.array, x: mx.array) -> mx.array:
+    return gate * mx.sigmoid(mx.maximum(gate, _LEAST_ARGUMENT)) * x
 
 
 @_compiled

@@ -27,6 +27,9 @@ from api.types import SamplingParams
 MAX_CANDIDATES = 128
 # Greedy for all purposes; further down 1 / temperature leaves the range of a float32.
 _LOWEST_TEMPERATURE = 1e-6
+# What is further below the best token weighs nothing, before its weight would be a denormal number.
+_LEAST_ARGUMENT = -66.0
+_LEAST_MIN_P = 1e-28
 
 
 def has_few_candidates(sampling: SamplingParams) -> bool:
@@ -39,9 +42,9 @@ def draw_from_candidates(scores: mx.array, spans: Sequence[Span]) -> mx.array:
     So few weights that MLX's own ``exp`` will do on every device.
     """
     values, token_ids = top_candidates(scores, MAX_CANDIDATES)
-    weights = mx.exp((values - values[:, :1]) / _temperatures(spans))
+    weights = mx.exp(mx.maximum((values - values[:, :1]) / _temperatures(spans), _LEAST_ARGUMENT))
     is_kept = mx.arange(values.shape[-1]) < mx.array([[span.sampling.top_k] for span in spans])
-    is_kept = is_kept & (weights >= _column([span.sampling.min_p for span in spans]))
+    is_kept = is_kept & (weights >= _column([max(span.sampling.min_p, _LEAST_MIN_P) for span in spans]))
     weights = mx.where(is_kept, weights, 0.0)
     better = mx.cumsum(weights, axis=-1, inclusive=False)
     top_p = _column([span.sampling.top_p for span in spans])

@@ -56,7 +56,7 @@ class Sampler:
 
     def __init__(self, platform: Platform) -> None:
         self._exp = platform.exp
-        self._noise = platform.noise
+        self.noise = platform.noise
         self._build_masks = MaskBuilder()
         self._ahead: dict[_Way, mx.array] = {}  # random numbers of the next call
 
@@ -66,7 +66,7 @@ class Sampler:
         for span in spans:
             groups.setdefault(self._way(span.sampling), []).append(span)
         drawn = [way for way in (self._draw, self._draw_filtered) if way in groups]
-        self._ahead = {way: self._noise(groups[way], vocab_size) for way in drawn}
+        self._ahead = {way: self.noise(groups[way], vocab_size) for way in drawn}
 
     def __call__(self, logits: mx.array, rows: Sequence[Row]) -> Samples:
         """``logits [rows, vocabulary]`` in any precision."""
@@ -123,7 +123,7 @@ class Sampler:
     def _draw_by(self, way: _Way, scores: mx.array, spans: Sequence[Span]) -> mx.array:
         noise = self._ahead.pop(way, None)
         if noise is None:
-            noise = self._noise(spans, scores.shape[-1])
+            noise = self.noise(spans, scores.shape[-1])
         return draw_from_vocabulary(scores, spans, noise, self._exp)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 import structlog
 
+from api.engine.denormals import flushed_denormals
 from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
 from api.errors import ApiError, StartupError
@@ -21,6 +22,8 @@ from api.threads.worker import Heartbeat
 from api.types import Cancel
 
 log = structlog.get_logger(__name__)
+
+_PUBLISH_SECONDS = 0.1  # between snapshots while nothing ends
 
 
 class BatchThread:
@@ -40,11 +43,16 @@ class BatchThread:
         self._results = results
         self._metrics = metrics
         self.heartbeat = Heartbeat("batch")
-        # The latest snapshots, for /stats; replaced whole.
+        # Snapshots for /stats, not of each step; replaced whole.
         self.stats = SchedulerStats()
         self.device = DeviceBytes()
+        self._publish_due_seconds = 0.0
 
     def run(self) -> None:
+        with flushed_denormals():  # MLX's own threads are started from this one
+            self._run()
+
+    def _run(self) -> None:
         try:
             engine = self._load()
         except BaseException as error:  # also a library that calls sys.exit: the waiters must hear of it
@@ -58,11 +66,14 @@ class BatchThread:
     def _serve(self, engine: LoadedEngine) -> None:
         while self._take_messages(engine):
             outputs = self._step(engine) if engine.scheduler.has_work else []
-            self._publish(engine)  # before a client can know that its answer ended
+            # Before a client can know that its answer ended.
+            if any(output.is_last for output in outputs) or time.monotonic() >= self._publish_due_seconds:
+                self._publish(engine)
             self._send(outputs)
 
     def _publish(self, engine: LoadedEngine) -> None:
         self.stats, self.device = engine.scheduler.stats(), engine.read_device()
+        self._publish_due_seconds = time.monotonic() + _PUBLISH_SECONDS
 
     def _take_messages(self, engine: LoadedEngine) -> bool:
         """Empties the inbox, waiting only when there is nothing to compute. False at the end."""

@@ -31,6 +31,22 @@ configuration and compares the tokens of interleaved sequences with mlx-lm's own
 `{command}`.
 """
 
+_HEADS = """\
+## Heads for several tokens
+
+Some families ship a head that proposes further tokens (MTP, "nextn"). mlx-lm drops its weights when it loads
+a model, and its model files have no module for it: none can be had through its public loading, and none is
+used here. A small model of the same family can propose instead: `--draft-model`, both by the flat forward.
+
+- Qwen3-Next, Qwen3.5 (`qwen3_next`, `qwen3_5`, `qwen3_5_moe`): `mtp.*` dropped.
+- GLM-4.5, 4.6, 4.7 (`glm4_moe`, `glm4_moe_lite`), GLM-5 (`glm_moe_dsa`): layers behind the last one dropped.
+- DeepSeek (`deepseek_v3`, `deepseek_v32`, `deepseek_v41`): layers behind the last one, or `mtp.*`, dropped.
+- MiMo (`mimo`, `mimo_v2_flash`): `model.mtp*` dropped.
+- ERNIE-4.5 (`ernie4_5_moe`): `mtp_*` dropped.
+- Ling (`bailing_hybrid`, `bailing_moe_v3`), Step-3.5 (`step3p5`): layers behind the last one dropped.
+- Nemotron-H, EXAONE-MoE, LongCat, Kimi (`kimi_linear`, `kimi_k3`): `mtp*` dropped.
+"""
+
 
 def page(forwards: dict[str, tuple[str, str]]) -> str:
     """``forwards``: architecture -> forward and the reason why it is no faster one."""
@@ -38,7 +54,9 @@ def page(forwards: dict[str, tuple[str, str]]) -> str:
     counts = Counter(forward for forward, _ in forwards.values())
     total = ", ".join(f"{count} {forward}" for forward, count in counts.most_common())
     table = ["| Architecture | Forward | Why |", "| --- | --- | --- |", *rows]
-    return "\n".join([_INTRODUCTION.format(command=COMMAND), f"{len(rows)} in all: {total}.\n", *table, ""])
+    return "\n".join(
+        [_INTRODUCTION.format(command=COMMAND), f"{len(rows)} in all: {total}.\n", *table, "", _HEADS]
+    )
 
 
 def forward_of(name: str) -> tuple[str, str]:

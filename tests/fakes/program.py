@@ -25,7 +25,18 @@ class Program:
 
     @classmethod
     def start(cls, *arguments: str) -> Program:
-        command = [sys.executable, "app.py", "--host", "127.0.0.1", "--port", "0", *arguments]
+        # What is measured takes seconds, and changes no answer.
+        command = [
+            sys.executable,
+            "app.py",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--tune",
+            "off",
+            *arguments,
+        ]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         lines: list[str] = []
         assert process.stderr is not None

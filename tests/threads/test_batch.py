@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+from api.engine.denormals import flushed_denormals
 from api.engine.sequence import Sequence
 from api.errors import OutOfMemoryError
 from api.observability.metrics import Metrics
@@ -133,3 +135,23 @@ def test_the_end_comes_even_with_work_left() -> None:
     stage.inbox.put(None)
     stage.thread.run()
     assert stage.outputs() == []
+
+
+def test_it_loads_and_steps_without_denormal_numbers() -> None:
+    """What it starts meanwhile, MLX's threads, keep it so; the thread that waits for it does not."""
+    stage = create_ending_stage()
+    seen: list[float] = []
+    smallest_normal = sys.float_info.min
+    engine, loaded = stage.engine, Future[Any]()
+
+    def load() -> Any:
+        with flushed_denormals() as works:
+            seen.append(0.0 if works else smallest_normal / 2)
+        seen.append(smallest_normal / 2)
+        return engine
+
+    stage.thread = BatchThread(load, loaded, stage.inbox, stage.results, stage.metrics)
+    stage.inbox.put(None)
+    stage.thread.run()
+    assert seen[0] == seen[1]
+    assert smallest_normal / 2 > 0

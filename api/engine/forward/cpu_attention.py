@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from api.engine.cpu_functions import exp_nonpositive
+from api.engine.cpu_functions import exp_below
 from api.engine.forward.attention_mask import AttentionMask
 
 _ROW_MULTIPLE = 4  # rows that a matrix product takes at a time
@@ -27,7 +27,7 @@ class _Partial:
 
     peak: mx.array  # [B, kv_heads, rows, 1]
     total: mx.array  # [B, kv_heads, rows, 1], the sum of the weights
-    out: mx.array | None  # [B, kv_heads, rows, Dv], not normalised; None before the first tile
+    out: mx.array  # [B, kv_heads, rows, Dv], not normalised
 
 
 def cpu_attention(
@@ -48,12 +48,14 @@ def cpu_attention(
     if num_queries == 1 and sinks is None and batch * num_heads * keys.shape[2] < _FEW_SCORES:
         return _attend_few(queries, keys, values, scale, mask)
     stacked = _stacked(queries, num_kv_heads, scale)
-    partial = None if sinks is None else _of_sinks(sinks, num_kv_heads, num_queries, stacked.shape[2])
+    partial = None
     for first, end in _tiles(keys.shape[2], batch * num_kv_heads * stacked.shape[2], num_queries):
         bias = None if mask is None else mask.bias(first, end)
         scores = _scores(stacked, keys[:, :, first:end], bias, num_queries)
         partial = _add_tile(partial, scores, values[:, :, first:end])
-    assert partial is not None and partial.out is not None, "attention over no keys"
+    assert partial is not None, "attention over no keys"
+    if sinks is not None:
+        partial = _add_sinks(partial, sinks, num_queries)
     out = partial.out / partial.total.astype(partial.out.dtype)
     return out[:, :, : num_heads // num_kv_heads * num_queries].reshape(batch, num_heads, num_queries, -1)
 
@@ -101,27 +103,32 @@ def _scores(stacked: mx.array, keys: mx.array, bias: mx.array | None, num_querie
     return (by_head + bias[:, None]).reshape(scores.shape)
 
 
-def _of_sinks(sinks: mx.array, num_kv_heads: int, num_queries: int, num_rows: int) -> _Partial:
-    """A sink is a key whose value is nothing."""
-    rows = mx.repeat(sinks.astype(mx.float32).reshape(num_kv_heads, -1), num_queries, axis=1)
-    peak = mx.pad(rows, [(0, 0), (0, num_rows - rows.shape[1])])[None, :, :, None]
-    return _Partial(peak, mx.ones_like(peak), None)
-
-
 def _add_tile(partial: _Partial | None, scores: mx.array, values: mx.array) -> _Partial:
     peak = _row_max(scores)
     if partial is not None:
         peak = mx.maximum(peak, partial.peak)
-    weights = exp_nonpositive(scores - peak)
+    weights = exp_below(scores, peak)
     total = _row_sum(weights)
     out = weights.astype(values.dtype) @ values
     if partial is None:
         return _Partial(peak, total, out)
-    shrink = exp_nonpositive(partial.peak - peak)
-    total = total + partial.total * shrink
-    if partial.out is not None:
-        out = out + partial.out * shrink.astype(out.dtype)
-    return _Partial(peak, total, out)
+    shrink = exp_below(partial.peak, peak)
+    return _Partial(peak, total + partial.total * shrink, out + partial.out * shrink.astype(out.dtype))
+
+
+def _add_sinks(partial: _Partial, sinks: mx.array, num_queries: int) -> _Partial:
+    """A sink is a key whose value is nothing.
+
+    It comes last: from a sink as the first peak, tiles whose keys are all hidden would make denormal numbers,
+    as what is next to nothing beside the sink then is so again beside a key.
+    """
+    _, num_kv_heads, num_rows, _ = partial.peak.shape
+    rows = mx.repeat(sinks.astype(mx.float32).reshape(num_kv_heads, -1), num_queries, axis=1)
+    sink = mx.pad(rows, [(0, 0), (0, num_rows - rows.shape[1])])[None, :, :, None]
+    peak = mx.maximum(partial.peak, sink)
+    shrink = exp_below(partial.peak, peak)
+    total = partial.total * shrink + exp_below(sink, peak)
+    return _Partial(peak, total, partial.out * shrink.astype(partial.out.dtype))
 
 
 def _row_max(scores: mx.array) -> mx.array:

@@ -12,11 +12,23 @@ import ctypes.util
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-INSTALL_HINT = "apt-get install libopenblas0-pthread"
+from api.engine.denormals import flushed_denormals
+from api.engine.model_loader.blas_kernels.choice import (
+    UnusableLibrary,
+    choose_kernels,
+    kernels_in_environment,
+    users_kernels,
+)
+from api.engine.model_loader.blas_kernels.memory import THREAD_VARIABLES, KernelChoice
+from api.engine.model_loader.blas_report import INSTALL_HINT, BlasReport
+from api.engine.model_loader.cores import usable_cores, visible_cores
+
+__all__ = ["INSTALL_HINT", "BlasReport", "measure_blas", "needs_blas", "preload_blas"]
+
+_ROOT = Path("/")
 
 # The pthread flavour first: the OpenMP one may be built against another runtime than the process has.
 _LIBRARY_PATTERNS = (
@@ -31,38 +43,7 @@ _LIBRARY_PATTERNS = (
 )
 
 
-_KERNELS_VARIABLE = "OPENBLAS_CORETYPE"  # read by the library when it is loaded; a user's own choice stands
-_AVX512_KERNELS = "SkylakeX"
-_AMD_WITH_AVX512 = {"AuthenticAMD", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
-
-
-@dataclass(frozen=True, slots=True)
-class BlasReport:
-    """What was loaded, or what is missing; ``line`` says it to a person."""
-
-    is_needed: bool  # False where MLX brings its own: macOS, CUDA
-    library: str | None = None  # path or name of the OpenBLAS now in the process
-    version: str | None = None
-    num_threads: int | None = None
-    is_too_late: bool = False  # mlx was imported first, so its own BLAS stays in use
-
-    @property
-    def is_fast(self) -> bool:
-        """True unless matrix products run on the wheel's reference BLAS."""
-        return not self.is_needed or (self.library is not None and not self.is_too_late)
-
-    @property
-    def line(self) -> str:
-        if not self.is_needed:
-            return "BLAS: the device's own"
-        if self.is_too_late:
-            return "BLAS: mlx was imported before OpenBLAS could be loaded, the slow reference BLAS is in use"
-        if self.library is None:
-            return f"BLAS: no OpenBLAS found, up to 10 times slower; get it with: {INSTALL_HINT}"
-        return f"BLAS: OpenBLAS {self.version or '?'}, {self.num_threads or '?'} threads ({self.library})"
-
-
-def preload_blas(num_workers: int = 1, root: Path = Path("/")) -> BlasReport:
+def preload_blas(num_workers: int = 1, root: Path = _ROOT) -> BlasReport:
     """Loads OpenBLAS for the whole process where MLX computes on a Linux CPU; never raises.
 
     ``num_workers`` processes share the machine: each takes its part of the cores.
@@ -71,23 +52,24 @@ def preload_blas(num_workers: int = 1, root: Path = Path("/")) -> BlasReport:
         return BlasReport(is_needed=False)
     if "mlx.core" in sys.modules:
         return BlasReport(is_needed=True, is_too_late=True)
-    _choose_kernels(root)
-    for candidate in _candidates(root):
-        library = _load_global(candidate)
+    num_threads = _num_threads(num_workers, root)
+    unusable = None
+    for path in _candidates(root):
+        choice = _choose(path, num_threads, root)
+        if isinstance(choice, UnusableLibrary):
+            unusable = f"{path}: {choice.reason}"
+            continue
+        library = _load_global(path, choice.kernels if choice is not None else None)
         if library is not None:
-            _share_cores(library, num_workers)
-            return _describe(candidate, library)
-    return BlasReport(is_needed=True)
+            _set_threads(library, num_threads)
+            return _describe(path, library, choice)
+    return BlasReport(is_needed=True, unusable=unusable)
 
 
-def _choose_kernels(root: Path) -> None:
-    """OpenBLAS before 0.3.23 takes AMD processors with AVX-512 for older ones: half the speed they have."""
-    cpu_info = root / "proc/cpuinfo"
-    if _KERNELS_VARIABLE in os.environ or not cpu_info.is_file():
-        return
-    words = set(cpu_info.read_text(errors="replace").split())
-    if words >= _AMD_WITH_AVX512:
-        os.environ[_KERNELS_VARIABLE] = _AVX512_KERNELS
+def measure_blas(num_workers: int, root: Path = _ROOT) -> None:
+    """Measures what ``preload_blas`` of each of several workers will look up, while none of them runs."""
+    if needs_blas() and (path := next(_candidates(root), None)) is not None:
+        _choose(path, _num_threads(num_workers, root), root)
 
 
 def needs_blas() -> bool:
@@ -113,31 +95,68 @@ def _candidates(root: Path) -> Iterator[str]:
         yield found
 
 
-def _load_global(path: str) -> ctypes.CDLL | None:
+def _num_threads(num_workers: int, root: Path) -> int:
+    """0 leaves it to the library, which counts the cores it sees and looks at its variables.
+
+    Threads of several processes that spin on the same cores would only hold each other up.
+    """
+    cores = usable_cores(root)
+    if num_workers > 1:
+        return max(1, cores // num_workers)
+    is_limited = cores < visible_cores() and not any(map(os.environ.get, THREAD_VARIABLES))
+    return cores if is_limited else 0
+
+
+def _choose(path: str, num_threads: int, root: Path) -> KernelChoice | UnusableLibrary | None:
+    """None where there is nothing to choose."""
+    if users_kernels() is not None or _is_loaded(path):
+        return None
+    return choose_kernels(path, num_threads, root)
+
+
+def _is_loaded(path: str) -> bool:
+    """By ``LD_PRELOAD``, say: then its kernels are chosen already."""
     try:
-        library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except OSError:
+        return False
+    return True
+
+
+def _load_global(path: str, kernels: str | None) -> ctypes.CDLL | None:
+    """Its threads are started here, and live as long as the process."""
+    try:
+        with flushed_denormals(), kernels_in_environment(kernels):
+            library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
     except OSError:
         return None
     # Builds with prefixed or suffixed symbols load well and replace nothing.
     return library if hasattr(library, "cblas_sgemm") else None
 
 
-def _share_cores(library: ctypes.CDLL, num_workers: int) -> None:
-    """Threads of several processes that spin on the same cores would only hold each other up."""
-    if num_workers > 1 and hasattr(library, "openblas_set_num_threads"):
-        library.openblas_set_num_threads(max(1, (os.cpu_count() or 1) // num_workers))
+def _set_threads(library: ctypes.CDLL, num_threads: int) -> None:
+    if num_threads and hasattr(library, "openblas_set_num_threads"):
+        with flushed_denormals():
+            library.openblas_set_num_threads(num_threads)
 
 
-def _describe(path: str, library: ctypes.CDLL) -> BlasReport:
-    config = _call(library, "openblas_get_config", ctypes.c_char_p)
-    words = config.decode(errors="replace").split() if isinstance(config, bytes) else []
+def _describe(path: str, library: ctypes.CDLL, choice: KernelChoice | None) -> BlasReport:
+    words = (_text(library, "openblas_get_config") or "").split()
     num_threads = _call(library, "openblas_get_num_threads", ctypes.c_int)
     return BlasReport(
         is_needed=True,
         library=path,
         version=words[1] if len(words) > 1 else None,
         num_threads=num_threads if isinstance(num_threads, int) else None,
+        kernels=_text(library, "openblas_get_corename"),
+        users_kernels=users_kernels(),
+        choice=choice,
     )
+
+
+def _text(library: ctypes.CDLL, name: str) -> str | None:
+    result = _call(library, name, ctypes.c_char_p)
+    return result.decode(errors="replace") if isinstance(result, bytes) else None
 
 
 def _call(library: ctypes.CDLL, name: str, result_type: Callable[..., object]) -> object:

@@ -1,0 +1,68 @@
+"""Remembers which kernels won, for this processor, library and number of threads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from api.engine.model_loader.blas_kernels.candidates import Processor
+from api.engine.model_loader.cores import visible_cores
+
+# What a busy machine gave is measured again, but not at each start of many.
+_UNSETTLED_SECONDS = 3600.0
+_VERSION = 1  # raised when what is measured, or how it is written, changes
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelChoice:
+    """What the library is to be loaded with, and what was measured."""
+
+    kernels: str | None  # for OPENBLAS_CORETYPE; None: the library's own choice
+    gflops: float
+    own_core: str | None  # what the library takes by itself; None: that does not work
+    own_gflops: float | None
+
+
+def remembered_file(folder: Path, library: Path, processor: Processor, num_threads: int) -> Path | None:
+    """Another processor, library or number of threads: another file. None for what is no file."""
+    try:
+        status = library.stat()
+    except OSError:
+        return None
+    threads = (num_threads, visible_cores(), *(os.environ.get(name) for name in THREAD_VARIABLES))
+    key = (
+        *(_VERSION, str(library.resolve()), status.st_size, status.st_mtime_ns, threads),
+        *(processor.machine, processor.name, sorted(processor.flags)),
+    )
+    return folder / f"blas-kernels-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
+
+
+def recall(file: Path, is_known: Callable[[str], bool]) -> KernelChoice | None:
+    """None where nothing is remembered, or nothing that makes sense."""
+    try:
+        read = json.loads(file.read_bytes())
+        choice = KernelChoice(
+            *(read["kernels"], float(read["gflops"]), read["own_core"]),
+            None if read["own_gflops"] is None else float(read["own_gflops"]),
+        )
+        holds = read["is_settled"] is True or time.time() - file.stat().st_mtime < _UNSETTLED_SECONDS
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    names_are_text = all(each is None or isinstance(each, str) for each in (choice.kernels, choice.own_core))
+    is_sane = names_are_text and (choice.kernels is None or is_known(choice.kernels))
+    return choice if holds and is_sane else None
+
+
+def remember(file: Path, choice: KernelChoice, is_settled: bool) -> None:
+    """As far as it can be written; measured again next time where it cannot."""
+    part = file.with_suffix(f".{os.getpid()}.part")
+    with suppress(OSError):
+        part.write_text(json.dumps({**asdict(choice), "is_settled": is_settled}))
+        part.replace(file)
