@@ -27,7 +27,7 @@ def program() -> Iterator[Program]:
 
 
 def answer(url: str, **how: Any) -> str:
-    body = STORY | {"model": "model", "max_tokens": 40, "ignore_eos": True} | how
+    body = STORY | {"model": "model", "max_tokens": 24, "ignore_eos": True} | how
     found = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=300).json()
     text: str = found["choices"][0]["message"]["content"]
     return text
@@ -41,7 +41,7 @@ def drafted(url: str) -> dict[str, Any]:
 def test_it_is_tried_now_and_then_and_is_right(program: Program) -> None:
     url = program.url
     for _ in range(12):
-        answer(url, max_tokens=100, temperature=1.0)
+        answer(url, max_tokens=40, temperature=1.0)
         if drafted(url)["proposed_tokens"]:
             break
     assert drafted(url)["proposed_tokens"] > 0

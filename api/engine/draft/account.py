@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _TRIED_SHARE = 0.01  # of plain steps
 _MOST_STEPS = 10.0  # that are remembered, either way
+_FIRST_STEPS = 5.0  # so that it is tried once at the beginning
 
 
 class Account:
@@ -14,7 +15,7 @@ class Account:
     """
 
     def __init__(self) -> None:
-        self.num_steps = 0.0
+        self.num_steps = _FIRST_STEPS
         self._num_decoding = 1  # of the newest draft
         self._is_resting = False
 
