@@ -115,10 +115,16 @@ class StepFailed(Exception):
 class FakeDrafter:
     """A draft model that says what ``guess`` makes of the tokens in its own slots."""
 
-    def __init__(self, guess: Callable[[Items[int]], int] = next_token, draft_seconds: float = 0.002) -> None:
+    def __init__(
+        self,
+        guess: Callable[[Items[int]], int] = next_token,
+        draft_seconds: float = 0.002,
+        read_seconds: float = 0.0,
+    ) -> None:
         self.kv = FakeKV()
         self._guess = guess
         self._draft_seconds = draft_seconds  # of a forward, whatever its rows
+        self._read_seconds = read_seconds  # beside that, for each token that is read
         self.num_read_tokens = 0
         self.expected: dict[int, list[int]] = {}  # what its slots must hold, by sequence id
 
@@ -128,7 +134,8 @@ class FakeDrafter:
 
     def seconds(self, plan: StepPlan) -> float:
         depth = max((max(1, draft.num_proposals) for draft in plan.drafts), default=0)
-        return depth * self._draft_seconds
+        num_read = sum(len(draft.token_ids) for draft in plan.drafts)
+        return depth * self._draft_seconds + num_read * self._read_seconds
 
     def _run(self, draft: Draft) -> tuple[int, ...]:
         self.num_read_tokens += len(draft.token_ids)

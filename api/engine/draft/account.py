@@ -32,6 +32,10 @@ class Account:
         self._num_decoding = num_decoding
         self._add(1 - slowdown)
 
+    def spent(self, num_steps: float) -> None:
+        """On what is of use to nobody but a trial."""
+        self._add(-num_steps)
+
     def gained_token(self) -> None:
         """One more than plain steps would have given by now, of the newest draft."""
         self._add(1 / self._num_decoding)

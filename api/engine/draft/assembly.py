@@ -72,7 +72,7 @@ class DraftModel:
         self, text: AdaptiveSpeculation, verification: VerificationCosts, budget: StepBudget
     ) -> DraftSpeculation:
         share = self.loaded.weight_bytes / max(1, self.place.served.weight_bytes)
-        costs = DraftCosts(verification, draft_share=share)
+        costs = DraftCosts(verification, budget, draft_share=share)
         return DraftSpeculation(text, costs, budget, self.loaded.context_length)
 
     def beside(self, served: ChosenForward) -> ChosenForward:

@@ -57,6 +57,7 @@ class _Choice:
     advantage: float = 0.0
     drafting: list[Sequence] = field(default_factory=list)
     reading: list[tuple[Sequence, int]] = field(default_factory=list)  # and how many tokens
+    trial_steps: float = 0.0  # plain ones that reading takes for nothing, where this is a trial
 
 
 class DraftSpeculation:
@@ -103,6 +104,7 @@ class DraftSpeculation:
 
     def propose(self, decoding: list[Sequence]) -> None:
         self._choice = choice = self._choose(decoding)
+        self._account.spent(choice.trial_steps)
         if any(sequence.num_in_flight for sequence in decoding):
             choice.drafting.clear()
             return
@@ -123,7 +125,8 @@ class DraftSpeculation:
         self._costs.observe(kind, seconds)
         if kind.num_drafts:
             plain = self._costs.plain_seconds(kind.num_decoding) or seconds
-            self._account.drafted(seconds / plain, kind.num_decoding)
+            drafting_seconds = max(plain, seconds - self._costs.reading_seconds(kind))
+            self._account.drafted(drafting_seconds / plain, kind.num_decoding)
         elif not kind.num_caught_up:
             self._text.observe(kind, seconds)
             self._account.stepped()
@@ -225,18 +228,21 @@ class DraftSpeculation:
         able = [s for s in sorted(able, key=self._lag) if self._lag(s) <= self._budget.max_step_tokens]
         for group in (able, able[:1]):
             best = self._best(group, num_decoding, 0.0)
-            if best.depth and self._trial_steps(best, num_decoding) <= self._account.num_steps:
-                best.advantage = max(best.advantage, _LEAST_ADVANTAGE)
+            if not best.depth:
+                continue
+            reading, drafting = self._trial_steps(best, num_decoding)
+            if reading + drafting <= self._account.num_steps:
+                best.advantage, best.trial_steps = max(best.advantage, _LEAST_ADVANTAGE), reading
                 return best
         return _Choice()
 
-    def _trial_steps(self, choice: _Choice, num_decoding: int) -> float:
-        """What a draft costs where nothing comes true, in plain steps."""
+    def _trial_steps(self, choice: _Choice, num_decoding: int) -> tuple[float, float]:
+        """What a draft costs where nothing comes true, in plain steps: for reading, and for the rest."""
         numbers = [min(choice.depth, self._room(sequence)) for sequence in choice.drafting]
         kind = StepKind(num_decoding, len(numbers), sum(numbers), num_drafts=max(numbers))
         read_seconds = sum(map(self._lag, choice.drafting)) * self._costs.row_seconds(num_decoding)
         slowdown = self._costs.slowdown(kind) or 0.0
-        return slowdown - 1 + read_seconds / self._costs.plain_seconds(num_decoding)
+        return read_seconds / self._costs.plain_seconds(num_decoding), slowdown - 1
 
     # --- what they get ---------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def create_speculation(
 ) -> DraftSpeculation:
     verification = VerificationCosts(budget)
     text = AdaptiveSpeculation(verification, [Repeats()])
-    return DraftSpeculation(text, DraftCosts(verification, draft_share), budget, context_length)
+    return DraftSpeculation(text, DraftCosts(verification, budget, draft_share), budget, context_length)
 
 
 def create_drafting_loop(
@@ -49,13 +49,16 @@ def create_drafting_loop(
     max_step_tokens: int = 40,
     context_length: int = 60,
     draft_context: int = 1024,
+    read_seconds: float = 0.0,
 ) -> Loop[FakeGenerator]:
-    """A step takes 10 ms and ``seconds_per_row``, each forward of the draft model ``draft_seconds``."""
+    """A step takes 10 ms and ``seconds_per_row``, each forward of the draft model ``draft_seconds`` and
+    ``read_seconds`` for each token that it reads.
+    """
     clock, budget = FakeClock(), create_budget(max_step_tokens)
     memory = create_memory(budget_tokens, context_length, cached_tokens)
     speculation = create_speculation(budget, draft_seconds / 0.01, draft_context)
     scheduler = Scheduler(memory, budget, max_batch_size, clock, speculation)
-    generator = TimedGenerator(clock, seconds_per_row, FakeDrafter(guess, draft_seconds))
+    generator = TimedGenerator(clock, seconds_per_row, FakeDrafter(guess, draft_seconds, read_seconds))
     return Loop(scheduler, memory, generator)
 
 

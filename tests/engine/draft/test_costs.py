@@ -11,15 +11,16 @@ DRAFTING = StepKind(2, 2, 6, num_drafts=3)
 
 
 def create_costs(share: float = 0.2) -> DraftCosts:
-    verification = VerificationCosts(create_budget())
-    made = DraftCosts(verification, share)
+    budget = create_budget()
+    verification = VerificationCosts(budget)
+    made = DraftCosts(verification, budget, share)
     for each in (made, verification):
         each.observe(PLAIN, 0.010)
     return made
 
 
 def test_before_a_plain_step_was_timed_nothing_is_known() -> None:
-    made = DraftCosts(VerificationCosts(create_budget()), 0.2)
+    made = DraftCosts(VerificationCosts(create_budget()), create_budget(), 0.2)
     assert made.slowdown(DRAFTING) is None and made.plain_seconds(2) == 0
 
 
@@ -54,6 +55,25 @@ def test_what_is_only_read_has_a_price_of_its_own() -> None:
         made.observe(StepKind(2, num_caught_up=20), 0.050)
     assert made.row_seconds(2) == pytest.approx(0.002, rel=0.1)
     assert made.plain_seconds(2) == pytest.approx(0.010)
+
+
+def test_reading_beside_a_draft_says_nothing_about_drafts() -> None:
+    made = create_costs()
+    before = made.slowdown(DRAFTING)
+    for _ in range(7):
+        made.observe(StepKind(2, 2, 6, num_drafts=3, num_caught_up=60), 0.200)
+    assert made.slowdown(DRAFTING) == before
+    assert made.row_seconds(2) > 0.002
+
+
+def test_before_any_was_timed_reading_costs_what_the_served_models_rows_do_by_the_weights() -> None:
+    budget = create_budget()
+    verification = VerificationCosts(budget)
+    made = DraftCosts(verification, budget, 0.2)
+    made.observe(PLAIN, 0.010)
+    budget.observe(2, 0, 0.010)
+    budget.observe(34, 32, 0.970)
+    assert made.row_seconds(2) == pytest.approx(0.03 * 0.23, rel=0.05)
 
 
 def test_plain_steps_are_timed_anew_now_and_then() -> None:
