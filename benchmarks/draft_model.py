@@ -6,8 +6,8 @@ default model says and costs a multiple. Then the default model itself drafts wi
 and copies of it with noise in their weights draft worse: the middle, and a draft that is of no use.
 
 Stories drawn at temperature 1 with fixed seeds, by 1, 8 and 32 streams, both engines in this process: what
-counts is decoding alone, from the first token of all to the end. Beside the rates it says how many tokens came
-of a step, which does not depend on what else the machine does, and which share of the drafts came true.
+counts is decoding alone, from the first token of all to the end. Beside the rates it says how many tokens
+came of a step, which does not depend on what else the machine does, and how many drafts came true.
 """
 
 from __future__ import annotations
