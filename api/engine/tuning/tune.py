@@ -95,7 +95,7 @@ class Tuner:
             return replace(tuning, row_multiple=1)
         limit_seconds = self._limits.seconds * _SHARES["rows"]
         seconds = measure_row_seconds(self._shapes, dtype=self._dtype, limit_seconds=limit_seconds)
-        return replace(tuning, row_multiple=best_row_multiple(seconds))
+        return replace(tuning, row_multiple=best_row_multiple(seconds, guess=tuning.row_multiple))
 
     def _noise(self, tuning: Tuning) -> Tuning:
         if not self._is_short("noise"):
