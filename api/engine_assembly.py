@@ -174,6 +174,7 @@ def _step_budget(config: EngineConfig, tuning: Tuning, vocab_size: int) -> StepB
         max_step_tokens=tuning.max_step_tokens,
         first_chunk_tokens=tuning.first_chunk_tokens,
         row_multiple=tuning.row_multiple,
+        step_seconds=tuning.step_seconds,
         max_scored_rows=most_scored_rows(vocab_size),
     )
 
