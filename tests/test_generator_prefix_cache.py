@@ -22,6 +22,8 @@ from tests.engine.tiny_models import (
     tiny_greedy_answer,
 )
 
+pytestmark = pytest.mark.device
+
 BLOCK_TOKENS = 8
 SIZES = Sizes(cached_tokens=1500, budget_tokens=4096, block_tokens=BLOCK_TOKENS)
 

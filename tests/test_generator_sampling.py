@@ -41,6 +41,8 @@ from tests.engine.tiny_models import (
 )
 from tests.fakes.thinking import create_thinking
 
+pytestmark = pytest.mark.device
+
 MlxLoop = Loop[BatchGenerator]
 NUM_ANSWER_TOKENS = 24
 REGEX = r"\{\"[a-z]{3,9}\": (true|false|[0-9]{2,5})\}"

@@ -36,16 +36,16 @@ def run(context: Context) -> None:
     subject, sizes = load_subject(context.model), sizes_of(context.is_tiny)
     del subject.plain  # it holds the same arrays, and the constants of its own
     loaded_bytes = active_bytes()
-    context.log.add(_close("weights", loaded_bytes, subject.loaded.weight_bytes))
+    context.log.add(compare_bytes("weights", loaded_bytes, subject.loaded.weight_bytes))
     mx.reset_peak_memory()
     looks = _run_chats(subject, sizes.chat)
     context.log.add(
-        _close("eight chats, at their largest", looks.active_bytes - loaded_bytes, looks.account_bytes)
+        compare_bytes("eight chats, at their largest", looks.active_bytes - loaded_bytes, looks.account_bytes)
     )
     context.log.add(_transient(subject, mx.get_peak_memory() - loaded_bytes - looks.account_bytes))
     held_bytes = active_bytes() - loaded_bytes
     kept = subject.engine.scheduler.stats()
-    context.log.add(_close("what is kept when all have left", held_bytes, account_of(kept)))
+    context.log.add(compare_bytes("what is kept when all have left", held_bytes, account_of(kept)))
     context.log.note("kv_budget_bytes", kept.kv_budget_bytes)
 
 
@@ -77,7 +77,7 @@ def active_bytes() -> int:
     return int(mx.get_active_memory())
 
 
-def _close(name: str, found_bytes: int, account_bytes: int) -> Finding:
+def compare_bytes(name: str, found_bytes: int, account_bytes: int) -> Finding:
     """MLX may hold a little more than the account says, or anything less: the account reserves."""
     allowed = _SMALL_CHANGE_BYTES + _SMALL_SHARE * account_bytes
     verdict = Verdict.PASS if found_bytes <= account_bytes + allowed else Verdict.FAIL

@@ -18,6 +18,8 @@ from api.engine.forward.self_check import SelfCheckError, check_forward
 from api.step_plan import StepPlan
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
 
+pytestmark = pytest.mark.device
+
 Patch = pytest.MonkeyPatch
 
 
