@@ -151,10 +151,11 @@ def summary(judged: Items[Judgement]) -> Finding:
     num_best = sum(each.num_best for each in judged)
     wrong = [place for place, each in enumerate(judged) if not each.is_right]
     is_empty = any(each.num_tokens == 0 for each in judged)
+    num_wrong = sum(each.num_wrong for each in judged)
+    largest_gap = max(each.largest_gap for each in judged)
     detail = (
-        f"{num_tokens} tokens of {len(judged)} chats: {num_best} are plain mlx-lm's, the others near ties "
-        f"but {sum(each.num_wrong for each in judged)}; largest gap "
-        f"{max(each.largest_gap for each in judged):.2g} of the logits"
+        f"{len(judged)} chats; {num_best} tokens are plain mlx-lm's, {num_tokens - num_best - num_wrong} "
+        f"near ties, {num_wrong} neither; largest gap {largest_gap:.2g} of the logits"
     )
     if wrong:
         detail += f"; wrong: chats {', '.join(map(str, wrong))}"

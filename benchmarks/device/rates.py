@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.device.findings import Finding, Verdict
+from api.engine.model_loader.memory import is_cpu_backend
+from benchmarks.device.findings import Finding, SkipPartError, Verdict
 from benchmarks.device.parts import Context
 from benchmarks.device.runners import EngineRunner, MlxLmRunner, Runner, StepRunner
 from benchmarks.device.sizes import LoadSizes, sizes_of
@@ -34,7 +35,10 @@ Measure = Callable[[Runner, int], float]  # tokens per second, with prompts draw
 
 
 def run(context: Context) -> None:
-    subject, sizes = load_subject(context.model), sizes_of(context.is_tiny)
+    if is_cpu_backend() and not context.model.widens:
+        raise SkipPartError("half precision has no fast products on a CPU, whoever runs it")
+    # Plain decoding on both sides: random weights repeat themselves, which speculation would live on.
+    subject, sizes = load_subject(context.model, speculation="off"), sizes_of(context.is_tiny)
     ours = Side("this server", lambda: EngineRunner(subject.engine), nullcontext)
     batches = Side("BatchGenerator", lambda: MlxLmRunner(subject.plain), subject.as_plain_mlx_lm)
     steps = Side("generate_step", lambda: StepRunner(subject.plain), subject.as_plain_mlx_lm)

@@ -163,4 +163,5 @@ def make_row(sampling: SamplingParams, sequence_id: int) -> Row:
 
 def _counted(name: str, num_wrong: int, total: int, allowed: int) -> Finding:
     verdict = Verdict.PASS if num_wrong <= allowed else Verdict.FAIL
-    return Finding(name, verdict, num_wrong, "tokens differ", total, target=f"<= {allowed}")
+    detail = f"of {total} tokens"
+    return Finding(name, verdict, num_wrong, "differ", target=f"<= {allowed}", detail=detail)

@@ -170,8 +170,8 @@ TINY: tuple[Shape, ...] = (
     Shape("tiny-qwen3-bf16", _QWEN3_SMALL | _TINY, "bf16", 1.31e6),
     Shape("tiny-qwen3-4bit", _QWEN3_SMALL | _TINIER, "4-bit", 0.13e6, widens=False),
     Shape("tiny-qwen3-moe-4bit", _QWEN3_MOE | _TINIER | _TINY_EXPERTS, "4-bit", 0.21e6, widens=False),
+    Shape("tiny-lfm2-bf16", _TINY_LFM2, "bf16", 0.11e6),
     Shape("tiny-qwen3-next-4bit", _TINY_NEXT, "4-bit", 0.25e6, widens=False),
-    Shape("tiny-lfm2-bf16", _TINY_LFM2, "bf16", 0.11e6, widens=False),
 )
 
 SHAPES = {shape.name: shape for shape in (*REAL, *TINY)}

@@ -31,13 +31,13 @@ class Stall:
 
 
 def run(context: Context) -> None:
-    subject, sizes = load_subject(context.model), sizes_of(context.is_tiny)
-    measure_stall(
-        EngineRunner(subject.engine), _prompts(subject, sizes, 1)
-    )  # compiles what is to be compiled
-    ours = measure_stall(EngineRunner(subject.engine), _prompts(subject, sizes, 2))
+    subject, sizes = load_subject(context.model, speculation="off"), sizes_of(context.is_tiny)
+    most_tokens = min(_MOST_TOKENS, subject.engine.context_length // 2)
+    # The first run is not counted: kernels are compiled in it.
+    measure_stall(EngineRunner(subject.engine), _prompts(subject, sizes, 1), most_tokens)
+    ours = measure_stall(EngineRunner(subject.engine), _prompts(subject, sizes, 2), most_tokens)
     with subject.as_plain_mlx_lm() as plain:
-        theirs = measure_stall(MlxLmRunner(plain), _prompts(subject, sizes, 2))
+        theirs = measure_stall(MlxLmRunner(plain), _prompts(subject, sizes, 2), most_tokens)
     for finding in findings(ours, theirs, EngineConfig().step_stall_ms / 1000):
         context.log.add(finding)
 
@@ -48,10 +48,10 @@ def _prompts(subject: Subject, sizes: LoadSizes, seed: int) -> list[list[int]]:
     return [subject.draw_prompt(length, 100 * seed + place) for place, length in enumerate(lengths)]
 
 
-def measure_stall(runner: Runner, prompts: Sequence[Sequence[int]]) -> Stall:
+def measure_stall(runner: Runner, prompts: Sequence[Sequence[int]], most_tokens: int = _MOST_TOKENS) -> Stall:
     try:
         *short, long = prompts
-        times: dict[int, list[float]] = {runner.add(prompt, _MOST_TOKENS): [] for prompt in short}
+        times: dict[int, list[float]] = {runner.add(prompt, most_tokens): [] for prompt in short}
         while min(map(len, times.values())) < _NUM_QUIET_STEPS:
             _note(runner, times)
         quiet = median(later - sooner for each in times.values() for sooner, later in pairwise(each[-12:]))

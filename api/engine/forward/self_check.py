@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -190,10 +190,10 @@ def logit_tolerance(dtype: mx.Dtype) -> tuple[float, bool]:
     return (_FLOAT32_TOLERANCE, True) if has_exact_float32() else (_HALF_TOLERANCE, False)
 
 
-def has_exact_float32() -> bool:
+def has_exact_float32(multiply: Callable[[mx.array, mx.array], mx.array] = mx.matmul) -> bool:
     """Whether the device multiplies float32 as such: by MLX's default some round to TF32 first."""
     numbers = np.random.default_rng(0).normal(size=(2, _PROBE_SIZE, _PROBE_SIZE)).astype(np.float32)
-    product = np.array(mx.array(numbers[0]) @ mx.array(numbers[1]), dtype=np.float64)
+    product = np.array(multiply(mx.array(numbers[0]), mx.array(numbers[1])), dtype=np.float64)
     error = np.abs(product - numbers[0].astype(np.float64) @ numbers[1].astype(np.float64)).max()
     return bool(error <= _FLOAT32_ERROR * _PROBE_SIZE**0.5)
 
