@@ -14,9 +14,9 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from api.engine.forward.self_check import logit_tolerance
 from benchmarks.device.findings import Finding, Verdict
+from benchmarks.device.measured_sizes import measured_sizes
 from benchmarks.device.parts import Context
-from benchmarks.device.runners import EngineRunner, Runner, Token
-from benchmarks.device.sizes import sizes_of
+from benchmarks.device.runners import EngineRunner
 from benchmarks.device.subject import Subject, load_subject
 
 _PREFILL_TOKENS = 512
@@ -75,7 +75,7 @@ def run(context: Context) -> None:
             "forward", Verdict.INFO, detail=f"{subject.engine.describe['forward']}: {check_line(subject)}"
         )
     )
-    chats = visits(sizes_of(context.is_tiny).length_scale)
+    chats = visits(measured_sizes(subject, context).length_scale)
     prompts = draw_prompts(subject, chats)
     answers = run_visits(EngineRunner(subject.engine, uses_prefix_cache=True), chats, prompts)
     with subject.as_plain_mlx_lm() as plain:
@@ -90,7 +90,8 @@ def engine_note(subject: Subject) -> dict[str, object]:
 
 
 def check_line(subject: Subject) -> str:
-    return next((line for line in subject.lines if line.startswith("Forward:")), "no word of a self-check")
+    said = [line for line in subject.lines if line.startswith("Forward:")]
+    return said[-1] if said else "no word of a self-check"
 
 
 def draw_prompts(subject: Subject, chats: Items[Visit]) -> list[list[int]]:
@@ -175,12 +176,3 @@ def compare(plain: nn.Module, prompts: Items[Items[int]], answers: Items[Items[i
         same += sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
         total += len(answer)
     return Finding("the same as mlx_lm.generate up to a near tie", Verdict.INFO, same, "tokens", total)
-
-
-def answer_of(runner: Runner, prompt: Items[int], max_tokens: int) -> list[Token]:
-    """One chat alone, to its end."""
-    runner.add(prompt, max_tokens)
-    tokens: list[Token] = []
-    while runner.has_work:
-        tokens += runner.step()
-    return tokens

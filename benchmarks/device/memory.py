@@ -12,15 +12,15 @@ from api.engine.memory_assembly import estimate_needs
 from api.engine.platform import detect_platform
 from api.stats import SchedulerStats
 from benchmarks.device.findings import Finding, Verdict
+from benchmarks.device.measured_sizes import measured_sizes
 from benchmarks.device.parts import Context
 from benchmarks.device.runners import EngineRunner
-from benchmarks.device.sizes import sizes_of
 from benchmarks.device.subject import Subject, load_subject
 
 _NUM_CHATS = 8
 _NUM_ANSWER_TOKENS = 40
 # MLX rounds each buffer up to pages, and the newest step's small arrays are still there.
-_SMALL_CHANGE_BYTES = 32 * 1024**2
+_SMALL_CHANGE_BYTES = 4 * 1024**2
 _SMALL_SHARE = 0.02
 
 
@@ -33,7 +33,8 @@ class Looks:
 
 
 def run(context: Context) -> None:
-    subject, sizes = load_subject(context.model), sizes_of(context.is_tiny)
+    subject = load_subject(context.model)
+    sizes = measured_sizes(subject, context)
     del subject.plain  # it holds the same arrays, and the constants of its own
     loaded_bytes = active_bytes()
     context.log.add(compare_bytes("weights", loaded_bytes, subject.loaded.weight_bytes))
@@ -83,7 +84,7 @@ def compare_bytes(name: str, found_bytes: int, account_bytes: int) -> Finding:
     verdict = Verdict.PASS if found_bytes <= account_bytes + allowed else Verdict.FAIL
     ratio = found_bytes / account_bytes if account_bytes else None
     return Finding(
-        name, verdict, found_bytes / 1e6, "MB", account_bytes / 1e6, ratio, f"<= {1 + _SMALL_SHARE} and 34 MB"
+        name, verdict, found_bytes / 1e6, "MB", account_bytes / 1e6, ratio, f"<= {1 + _SMALL_SHARE} and 4 MB"
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from benchmarks.device.correctness import judge
 from benchmarks.device.findings import Finding, Verdict
+from benchmarks.device.measured_sizes import measured_sizes
 from benchmarks.device.parts import Context
 from benchmarks.device.runners import EngineRunner
-from benchmarks.device.sizes import sizes_of
 from benchmarks.device.subject import load_subject
 
 _NUM_ANSWER_TOKENS = 24
@@ -18,7 +18,8 @@ _LEAST_HIT_SHARE = 0.6  # of what could be there: recurrent state is kept now an
 
 
 def run(context: Context) -> None:
-    subject, sizes = load_subject(context.model), sizes_of(context.is_tiny)
+    subject = load_subject(context.model)
+    sizes = measured_sizes(subject, context)
     runner = EngineRunner(subject.engine, uses_prefix_cache=True)
     take_turn(runner, subject.draw_prompt(sizes.history, 0))  # compiles what is to be compiled
     history = subject.draw_prompt(sizes.history, 1)

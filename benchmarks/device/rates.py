@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,16 +9,17 @@ from statistics import median
 
 from api.engine.model_loader.memory import is_cpu_backend
 from benchmarks.device.findings import Finding, SkipPartError, Verdict
+from benchmarks.device.measured_sizes import measured_sizes
 from benchmarks.device.parts import Context
 from benchmarks.device.runners import EngineRunner, MlxLmRunner, Runner, StepRunner
-from benchmarks.device.sizes import LoadSizes, sizes_of
+from benchmarks.device.sizes import LoadSizes
+from benchmarks.device.speeds import decode_rate, prefill_rate
 from benchmarks.device.subject import Subject, load_subject
 from benchmarks.device.time_budget import Deadline
 
 _NUM_ROWS = (1, 8, 32)
 _MOST_ROUNDS = 7
 _LEAST_RATIO = 0.97  # below, it is slower by more than noise
-_ROOM_TOKENS = 512  # those that began first go on while the last prompts are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ def run(context: Context) -> None:
     if is_cpu_backend() and not context.model.widens:
         raise SkipPartError("half precision has no fast products on a CPU, whoever runs it")
     # Plain decoding on both sides: random weights repeat themselves, which speculation would live on.
-    subject, sizes = load_subject(context.model, speculation="off"), sizes_of(context.is_tiny)
+    subject = load_subject(context.model, speculation="off")
+    sizes = measured_sizes(subject, context)
     ours = Side("this server", lambda: EngineRunner(subject.engine), nullcontext)
     batches = Side("BatchGenerator", lambda: MlxLmRunner(subject.plain), subject.as_plain_mlx_lm)
     steps = Side("generate_step", lambda: StepRunner(subject.plain), subject.as_plain_mlx_lm)
@@ -60,31 +61,6 @@ def _decode(subject: Subject, sizes: LoadSizes, num_rows: int) -> Measure:
 
 def _prefill(subject: Subject, sizes: LoadSizes) -> Measure:
     return lambda runner, seed: prefill_rate(runner, subject.draw_prompt(sizes.prefill, seed))
-
-
-def decode_rate(runner: Runner, prompts: Sequence[Sequence[int]], num_steps: int) -> float:
-    """Tokens per second of all rows together, from when each has its second token."""
-    counts = {runner.add(prompt, num_steps + _ROOM_TOKENS): 0 for prompt in prompts}
-    while min(counts.values()) < 2:
-        for token in runner.step():
-            counts[token.sequence_id] += 1
-    started, num_tokens = time.perf_counter(), 0
-    last = started
-    for _ in range(num_steps):
-        tokens = runner.step()
-        num_tokens += len(tokens)
-        last = tokens[-1].seconds if tokens else last
-    return num_tokens / (last - started)
-
-
-def prefill_rate(runner: Runner, prompt: Sequence[int]) -> float:
-    """Prompt tokens per second until the first token of the answer."""
-    started = time.perf_counter()
-    runner.add(prompt, 1)
-    tokens = runner.step()
-    while not tokens:
-        tokens = runner.step()
-    return len(prompt) / (tokens[0].seconds - started)
 
 
 def in_turns(ours: Side, theirs: Side, measure: Measure, deadline: Deadline) -> list[tuple[float, float]]:

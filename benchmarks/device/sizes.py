@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +26,13 @@ CPU = LoadSizes(
 )
 
 
-def sizes_of(is_tiny: bool) -> LoadSizes:
-    return CPU if is_tiny else GPU
+# Of a part's seconds, what reading its longest prompt once may take.
+_LONG_PROMPT_SHARE = 1 / 8
+
+
+def fitting(sizes: LoadSizes, tokens_per_second: float, seconds: float) -> LoadSizes:
+    """``sizes`` or, where a prompt is read slowly, a share of them all; none smaller than a CPU's."""
+    share = min(1.0, _LONG_PROMPT_SHARE * seconds * tokens_per_second / sizes.long_prompt)
+    return LoadSizes(
+        **{name: max(int(size * share), getattr(CPU, name)) for name, size in asdict(sizes).items()}
+    )

@@ -10,9 +10,10 @@ from statistics import median
 
 from api.config import EngineConfig
 from benchmarks.device.findings import Finding, Verdict
+from benchmarks.device.measured_sizes import measured_sizes
 from benchmarks.device.parts import Context
 from benchmarks.device.runners import EngineRunner, MlxLmRunner, Runner
-from benchmarks.device.sizes import LoadSizes, sizes_of
+from benchmarks.device.sizes import LoadSizes
 from benchmarks.device.subject import Subject, load_subject
 
 _NUM_STREAMS = 8
@@ -31,7 +32,8 @@ class Stall:
 
 
 def run(context: Context) -> None:
-    subject, sizes = load_subject(context.model, speculation="off"), sizes_of(context.is_tiny)
+    subject = load_subject(context.model, speculation="off")
+    sizes = measured_sizes(subject, context)
     most_tokens = min(_MOST_TOKENS, subject.engine.context_length // 2)
     # The first run is not counted: kernels are compiled in it.
     measure_stall(EngineRunner(subject.engine), _prompts(subject, sizes, 1), most_tokens)

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import mlx.core as mx
 import mlx.nn as nn
+import mlx_lm.utils
 import pytest
 
 from benchmarks.device.correctness import Judgement, judge, run_visits, summary, visits
 from benchmarks.device.findings import Verdict
+from benchmarks.device.prefix_hits import take_turn
 from benchmarks.device.random_model import build_random_model, plain_twin
-from benchmarks.device.runners import GREEDY, Token
+from benchmarks.device.runners import EngineRunner, Token
 from benchmarks.device.shapes import SHAPES
+from benchmarks.device.subject import load_subject
 from tests.engine.tiny_models import build_plain_model, greedy_answer
 
 
@@ -35,13 +38,23 @@ def test_an_answer_is_judged_token_by_token() -> None:
     assert not judge(plain, prompt, wrong).is_right
 
 
+def test_one_other_token_in_the_prompt_shows() -> None:
+    """Random weights are no excuse: each answer depends on all that was said before it."""
+    subject = load_subject(SHAPES["tiny-qwen3-bf16"])
+    prompt = subject.draw_prompt(60, 5)
+    answer = take_turn(EngineRunner(subject.engine), prompt).answer
+    assert judge(subject.plain, prompt, answer).is_right
+    changed = [(token + (place == 30)) % 4096 for place, token in enumerate(prompt)]
+    judged = judge(subject.plain, changed, answer)
+    assert judged.is_exact and not judged.is_right
+
+
 class FakeEngine:
     """A token a step to all; notes who is cancelled."""
 
     def __init__(self) -> None:
         self.left: dict[int, int] = {}
         self.cancelled: list[int] = []
-        self.cached: list[int] = []
 
     def add(self, prompt: list[int], max_tokens: int) -> int:
         number = 100 + len(self.left)
@@ -75,14 +88,11 @@ def test_chats_join_and_one_leaves_before_its_end() -> None:
             assert len(answer) == chat.num_answer
         assert len(set(answer)) == 1
     assert len(engine.cancelled) == len(left_early)
-    assert GREEDY.is_greedy
 
 
 @pytest.mark.parametrize("name", ["tiny-qwen3-4bit", "tiny-qwen3-moe-4bit", "tiny-qwen3-next-4bit"])
 def test_random_weights_are_packed_alike_in_both_classes(name: str) -> None:
     shape = SHAPES[name]
-    import mlx_lm.utils
-
     model = build_random_model(shape.config, shape.precision, mlx_lm.utils._get_classes)
     packed = [module for _, module in model.named_modules() if "scales" in module]
     assert packed

@@ -17,8 +17,8 @@ def test_more_than_the_account_says_is_wrong(found: float, verdict: Verdict) -> 
 
 
 def test_pages_and_small_arrays_are_not_counted() -> None:
-    assert compare_bytes("x", 30 * 1024**2, 0).verdict is Verdict.PASS
-    assert compare_bytes("x", 40 * 1024**2, 0).verdict is Verdict.FAIL
+    assert compare_bytes("x", 3 * 1024**2, 0).verdict is Verdict.PASS
+    assert compare_bytes("x", 5 * 1024**2, 0).verdict is Verdict.FAIL
 
 
 def test_the_account_is_what_slots_and_kept_blocks_take() -> None:

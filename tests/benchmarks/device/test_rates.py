@@ -7,8 +7,9 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from benchmarks.device.findings import Verdict
-from benchmarks.device.rates import Side, decode_rate, finding, in_turns, prefill_rate
+from benchmarks.device.rates import Side, finding, in_turns
 from benchmarks.device.runners import Runner
+from benchmarks.device.speeds import decode_rate, prefill_rate
 from benchmarks.device.time_budget import Deadline
 from tests.benchmarks.device.fake_runner import FakeRunner
 from tests.engine.fake_generator import FakeClock
