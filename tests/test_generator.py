@@ -118,7 +118,6 @@ def test_the_gpu_path_gives_the_same(name: str) -> None:
     check_answers(name, run_interleaved(create_mlx_loop(chosen, on, Sizes())))
 
 
-@pytest.mark.device
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
 @pytest.mark.parametrize("choice", ["flat", "padded"])
 def test_little_memory_and_preemption_change_nothing(name: str, choice: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.device import engine_tests
-from benchmarks.device.engine_tests import environment, finding
+from benchmarks.device.engine_tests import ROOT, environment, finding, marked_files
 from benchmarks.device.findings import FindingLog, SkipPartError, Verdict
 from benchmarks.device.parts import Context
 from benchmarks.device.time_budget import Deadline
@@ -55,3 +55,9 @@ def test_without_pytest_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_float32_is_float32() -> None:
     assert environment({"HOME": "/", "MLX_ENABLE_TF32": "1"}) == {"HOME": "/", "MLX_ENABLE_TF32": "0"}
+
+
+def test_only_files_with_the_mark_are_read() -> None:
+    names = {path.name for path in marked_files(ROOT / "tests")}
+    assert {"test_generator.py", "test_gpu_platform.py", "test_kv_store.py"} <= names
+    assert "test_openai_sdk.py" not in names
