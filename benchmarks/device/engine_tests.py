@@ -15,14 +15,17 @@ from benchmarks.device.findings import Finding, SkipPartError, Verdict
 from benchmarks.device.parts import Context
 
 ROOT = Path(__file__).resolve().parents[2]
+_NEEDED = ("pytest", "hypothesis")
 _MARK = "pytest.mark.device"
 _MOST_NAMES = 10
 _NO_TESTS = 5  # pytest's exit code where nothing was collected
 
 
 def run(context: Context) -> None:
-    if importlib.util.find_spec("pytest") is None:
-        raise SkipPartError("pytest is not installed; get it with: pip install -r requirements-dev.txt")
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        names = " and ".join(missing)
+        raise SkipPartError(f"not installed: {names}; get it with: pip install -r requirements-dev.txt")
     if not (ROOT / "tests").is_dir():
         raise SkipPartError("the tests are not installed; run it from the repository")
     with tempfile.TemporaryDirectory(prefix="device-check-") as folder:

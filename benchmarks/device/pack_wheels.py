@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
 PIECE_BYTES = 60_000_000
 MANIFEST = "wheels.json"
 INSTALLER = "install.py"
@@ -37,6 +38,12 @@ def download(requirements: Sequence[str], folder: Path, python_version: str, mac
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"]
     command += [f"--platform={platform}" for platform in platforms]
     subprocess.run([*command, *requirements], check=True)
+
+
+def server_requirements(path: Path = ROOT / "requirements.txt") -> list[str]:
+    """All that the server needs, but for MLX itself, which is named for its backend."""
+    lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+    return [line for line in lines if line and not line.startswith(("mlx[", "mlx=", "-"))]
 
 
 def pack(wheels: Path, target: Path, piece_bytes: int = PIECE_BYTES) -> dict[str, Any]:
@@ -76,14 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default="3.12", metavar="VERSION", help="of the other machine (3.12)")
     parser.add_argument("--machine", choices=("x86_64", "aarch64"), default="x86_64")
     parser.add_argument("--wheels", type=Path, help="a folder with the wheels, in place of a download")
-    parser.add_argument(
-        "--also", nargs="*", default=[], metavar="PACKAGE", help="more of them, e.g. mlx-lm==0.32.2"
-    )
+    parser.add_argument("--with-server", action="store_true", help="and all else that the server needs")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="wheels-") as folder:
         wheels = options.wheels or Path(folder)
         if options.wheels is None:
-            wanted = [FRONT_PACKAGE, PACKAGE, *options.also]
+            wanted = [FRONT_PACKAGE, PACKAGE, *(server_requirements() if options.with_server else [])]
             download(wanted, wheels, options.python, options.machine)
         manifest = pack(wheels, options.folder)
     for file in manifest["files"]:

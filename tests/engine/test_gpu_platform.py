@@ -6,11 +6,13 @@ import random
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
 
+from api.engine import model_package
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.model_package import class_finder, load_model_package
 from api.generator import BatchGenerator
@@ -49,8 +51,9 @@ def config_of(name: str) -> dict[str, Any]:
 
 @cache
 def build(name: str, precision: Precision) -> tuple[nn.Module, nn.Module]:
-    """The engine's model and mlx-lm's own with the same weights."""
-    package = load_model_package(platform().model_functions)
+    """The engine's model with the functions that GPUs get, and mlx-lm's own with the same weights."""
+    with mock.patch.object(model_package, "_PACKAGE_NAME", "mlx_lm.gpu_models"):
+        package = load_model_package(gpu_platform().model_functions)
     model = build_random_model(config_of(name), precision, class_finder(package))
     return model, plain_twin(model, config_of(name))
 

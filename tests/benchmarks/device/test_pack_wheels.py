@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.device.join_wheels import DamagedError, join
-from benchmarks.device.pack_wheels import INSTALLER, PIECE_BYTES, main, pack
+from benchmarks.device.pack_wheels import INSTALLER, PIECE_BYTES, main, pack, server_requirements
 
 SIZES = {"exact-1-py3-none-any.whl": 3000, "small-1-py3-none-any.whl": 10, "large-1-py3-none-any.whl": 7001}
 
@@ -45,6 +45,14 @@ def test_every_missing_or_damaged_piece_is_named(wheels: Path, tmp_path: Path) -
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     with pytest.raises(DamagedError, match=r"exact-1-py3-none-any.whl.001, large-1-py3-none-any.whl.003"):
         join(pieces, tmp_path / "joined")
+
+
+def test_the_servers_own_needs_are_all_but_mlx(tmp_path: Path) -> None:
+    text = '# why\nmlx[cpu]==1; sys_platform == "linux"\nmlx==1\nmlx-lm==2  # exact\n\nnumpy\n'
+    (tmp_path / "r.txt").write_text(text)
+    assert server_requirements(tmp_path / "r.txt") == ["mlx-lm==2", "numpy"]
+    names = [line.partition("~")[0].partition("=")[0] for line in server_requirements()]
+    assert "mlx-lm" in names and "mlx" not in names
 
 
 def test_the_installer_travels_and_stands_alone(wheels: Path, tmp_path: Path) -> None:
