@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -38,9 +39,9 @@ def main(argv: Sequence[str] | None = None, run: RunPart = run_part) -> int:
     """Returns 0 where nothing failed, 1 where something did, 130 where it was interrupted."""
     options = parse(argv)
     report = DeviceReport()
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        check(options, report, run)
+        with interrupted_by(signal.SIGTERM):
+            check(options, report, run)
         code = 1 if report.has_failed else 0
     except (KeyboardInterrupt, Interrupted):
         code = 130
@@ -127,8 +128,18 @@ def _last_line(result: PartResult) -> str:
     return result.reason.strip().splitlines()[-1][:80] if result.reason.strip() else ""
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted
+@contextmanager
+def interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """Raises Interrupted where the signal arrives."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    before = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from benchmarks.device.__main__ import main, parse
 from benchmarks.device.child import MACHINE
 from benchmarks.device.findings import Finding, Outcome, PartResult, Verdict
 from benchmarks.device.run_part import Ran
-from benchmarks.device.shapes import REAL
+from benchmarks.device.shapes import REAL, TINY
 from benchmarks.device.time_budget import Share
 from tests.engine.fake_devices import H200, M2_AIR
 
@@ -107,6 +109,20 @@ def test_after_ctrl_c_the_report_has_what_was_found(tmp_path: Path) -> None:
     assert {part["reason"] for part in report["parts"] if part["part"] == "tests"} == {
         "the check was ended before"
     }
+
+
+def test_so_it_has_after_a_signal_to_end(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run_until_ended(part: str, model: str, is_tiny: bool, share: Share) -> Ran:
+        if part == "rates":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return FakeDevice({}, is_cpu=True)(part, model, is_tiny, share)
+
+    code, report, _ = run(tmp_path, run_until_ended)
+    assert code == 130
+    assert [part["word"] for part in report["parts"] if part["part"] == "rates"] == ["SKIPPED"] * len(TINY)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_no_time_is_a_reason(tmp_path: Path) -> None:
