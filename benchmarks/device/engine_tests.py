@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _NEEDED = ("pytest", "hypothesis")
 _MARK = "pytest.mark.device"
 _MOST_NAMES = 10
-_NO_TESTS = 5  # pytest's exit code where nothing was collected
+_INTERRUPTED, _NO_TESTS = 2, 5  # exit codes of pytest
+_SHARE_FOR_TESTS = 0.85  # of the part's time; the rest is for the report, which comes last
 
 
 def run(context: Context) -> None:
@@ -30,12 +32,22 @@ def run(context: Context) -> None:
         raise SkipPartError("the tests are not installed; run it from the repository")
     with tempfile.TemporaryDirectory(prefix="device-check-") as folder:
         junit = Path(folder) / "tests.xml"
-        code = subprocess.run(
-            command(junit, marked_files(ROOT / "tests")), cwd=ROOT, env=environment(os.environ)
-        ).returncode
+        seconds = _SHARE_FOR_TESTS * context.deadline.left_seconds
+        call = command(junit, marked_files(ROOT / "tests"))
+        code = run_for(call, ROOT, environment(os.environ), seconds)
         if code == _NO_TESTS:
             raise SkipPartError("no test is marked `device`")
-        context.log.add(finding(junit))
+        context.log.add(finding(junit, is_whole=code != _INTERRUPTED))
+
+
+def run_for(call: Sequence[str], folder: Path, variables: dict[str, str], seconds: float) -> int:
+    """pytest's exit code. When its time is over it is interrupted, and reports the tests that it has run."""
+    tests = subprocess.Popen(call, cwd=folder, env=variables)
+    try:
+        return tests.wait(seconds)
+    except subprocess.TimeoutExpired:
+        tests.send_signal(signal.SIGINT)
+        return tests.wait()
 
 
 def marked_files(tests: Path) -> list[Path]:
@@ -53,19 +65,24 @@ def environment(variables: Iterable[tuple[str, str]] | os._Environ[str]) -> dict
     return dict(variables) | {"MLX_ENABLE_TF32": "0"}
 
 
-def finding(junit: Path) -> Finding:
+def finding(junit: Path, is_whole: bool = True) -> Finding:
+    """``is_whole``: pytest came to its end."""
     if not junit.is_file():
         return Finding("tests", Verdict.FAIL, detail="pytest ended without a report")
     cases = list(ElementTree.parse(junit).iter("testcase"))
+    if not is_whole and cases and not has_failed(cases[-1]):
+        cases.pop()  # it was under way
     failed = [name_of(case) for case in cases if has_failed(case)]
     num_skipped = sum(case.find("skipped") is not None for case in cases)
     num_passed = len(cases) - len(failed) - num_skipped
-    detail = f"{num_skipped} skipped" if num_skipped else ""
+    details = [f"{num_skipped} skipped"] if num_skipped else []
+    if not is_whole:
+        details.append("no time was left for the others; give more --minutes")
     if failed:
         more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
-        detail = "failed: " + ", ".join(failed[:_MOST_NAMES]) + more
+        details.append("failed: " + ", ".join(failed[:_MOST_NAMES]) + more)
     verdict = Verdict.FAIL if failed or not num_passed else Verdict.PASS
-    return Finding("tests passed", verdict, num_passed, "tests", len(cases), detail=detail)
+    return Finding("tests passed", verdict, num_passed, "tests", len(cases), detail="; ".join(details))
 
 
 def has_failed(case: ElementTree.Element) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.device import engine_tests
-from benchmarks.device.engine_tests import ROOT, environment, finding, marked_files
+from benchmarks.device.engine_tests import ROOT, environment, finding, marked_files, run_for
 from benchmarks.device.findings import FindingLog, SkipPartError, Verdict
 from benchmarks.device.parts import Context
 from benchmarks.device.time_budget import Deadline
@@ -39,7 +40,33 @@ def test_what_pytest_reports_is_one_finding(tmp_path: Path) -> None:
 def test_failures_are_named(tmp_path: Path) -> None:
     found = finding(run_pytest(tmp_path, TESTS + BAD))
     assert found.verdict is Verdict.FAIL
-    assert found.detail == "failed: test_some::test_bad"
+    assert found.detail == "1 skipped; failed: test_some::test_bad"
+
+
+SLOW = """
+import time
+def test_first(): pass
+def test_slow(): time.sleep(600)
+"""
+
+
+def test_what_ran_before_the_time_was_over_is_reported(tmp_path: Path) -> None:
+    """Where pytest needs longer than that to start, no test has run: then it gets more."""
+    (tmp_path / "test_some.py").write_text(SLOW)
+    junit = tmp_path / "tests.xml"
+    options = ["-q", f"--junitxml={junit}", "-p", "no:cacheprovider", "."]
+    call = [sys.executable, "-m", "pytest", *options]
+    seconds = 1.0
+    while (code := run_for(call, tmp_path, dict(os.environ), seconds)) and not has_run(junit):
+        seconds *= 2
+    assert code == 2
+    found = finding(junit, is_whole=False)
+    assert (found.verdict, found.value) == (Verdict.PASS, 1)
+    assert "--minutes" in found.detail
+
+
+def has_run(junit: Path) -> bool:
+    return junit.is_file() and 'name="test_first"' in junit.read_text()
 
 
 def test_without_a_report_it_failed(tmp_path: Path) -> None:
