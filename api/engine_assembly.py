@@ -17,6 +17,7 @@ from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.memory_assembly import build_memory, estimate_needs
 from api.engine.memory_plan import require_step
 from api.engine.model_loader.generation_config import describe, read_sampling_defaults
+from api.engine.model_loader.gguf import GetModelClasses
 from api.engine.model_loader.load import LoadedModel, load_model
 from api.engine.model_loader.locate import ModelFiles, locate_model
 from api.engine.model_loader.memory import free_bytes, gigabytes, total_bytes
@@ -46,6 +47,7 @@ from api.types import SamplingDefaults
 log = structlog.get_logger(__name__)
 
 Report = Callable[[str], None]
+ReadModel = Callable[[ModelFiles, EngineConfig, GetModelClasses, Report], LoadedModel]
 
 _FALLBACK_VOCAB_SIZE = 256  # the self-check's ids are below it; any safe bound will do
 _SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
@@ -69,9 +71,10 @@ class LoadedEngine:
     read_device: Callable[[], DeviceBytes]
 
 
-def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
+def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = load_model) -> LoadedEngine:
     """Locates, loads and checks the model; ``report`` gets a line for each step a person waits for.
 
+    ``read_model`` brings the weights: whoever measures devices makes random ones.
     Raises StartupError with one clear line for everything that can be wrong with a model.
     """
     check_disk_folder(config.engine)
@@ -81,7 +84,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     files = locate_model(config.engine.model, report)
     sampling_defaults = _sampling_defaults(files, config.engine, report)
     find_classes = class_finder(load_model_package(platform.model_functions))
-    loaded = load_model(files, config.engine, find_classes, report)
+    loaded = read_model(files, config.engine, find_classes, report)
     tokenizer = _load_tokenizer(loaded, config, report)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
     max_step_tokens = config.engine.max_step_tokens or platform.max_step_tokens
