@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 
 from api.engine.context_costs import ContextCosts
 
-_NUM_REMEMBERED = 5  # steps of one size; their median counts, so that one slow step says little
+_NUM_REMEMBERED = 7  # steps of one size; their median counts, so that one slow step says little
 # Steps that fill their size tell of its edge, where most is gained; those with fewer rows than this part of
 # the largest among them do not count then.
 _NEARLY = 0.97
 _NUM_FORGOTTEN_AFTER = 2000  # steps after which a size that did not come again is no longer known
-_LEVEL_WEIGHT = 0.15  # of the newest step in the factor that all sizes share
-_FEWEST_FOR_LEVEL = 3  # steps of its size before a surprise says something about all sizes
+_LEVEL_WEIGHT = 0.3  # of the newest step in the factor that all sizes share
+# So many steps of one size are trusted: to say something about all sizes, and that more rows cost less, as
+# where a device goes over to another kernel.
+_FEWEST_TRUSTED = 3
 _MOST_SURPRISE = math.log(2)  # a single step does not move that factor by more than its share of this
 _LEAST_SHARE = 0.25  # of a step's seconds that its rows take, whatever their context is said to add
 _NOISE = 1.01  # sizes that fall by less are as good as equal
@@ -72,11 +74,11 @@ class _Size:
         self.steps.clear()
         self.at_step = at_step
         if self.prior is not None:
-            self.steps.append(self.prior)
+            self.steps.extend([self.prior] * _FEWEST_TRUSTED)
 
 
 class RowCurve:
-    """Medians for each size, joined by lines, never falling; one factor follows a device that changes."""
+    """Medians for each size, joined by lines; one factor follows a device that changes."""
 
     def __init__(self, most_rows: int, prior: Mapping[int, float] | None = None) -> None:
         """``prior``: rows -> seconds that were measured before; may be empty."""
@@ -103,7 +105,7 @@ class RowCurve:
         self._num_steps += 1
         index = self._index(num_rows)
         size = self._sizes[index]
-        if not num_prompt_rows and len(size.steps) >= _FEWEST_FOR_LEVEL:
+        if not num_prompt_rows and len(size.steps) >= _FEWEST_TRUSTED:
             surprise = math.log(seconds / self.seconds(num_rows))
             self._level += _LEVEL_WEIGHT * max(-_MOST_SURPRISE, min(_MOST_SURPRISE, surprise))
         context_rows = num_prompt_rows * context
@@ -129,9 +131,12 @@ class RowCurve:
         """What each token before a prompt row adds."""
         return math.exp(self._level) * self._contexts.slope
 
-    def is_known(self, num_rows: int) -> bool:
-        """Whether steps of about that size were measured."""
-        return self._index(num_rows) in self._known
+    def hoped_seconds(self, num_rows: int) -> float:
+        """Of a size that was not measured, nearer to what the next smaller one takes: it is worth a try."""
+        before = bisect_left(self._points, (num_rows, 0.0)) - 1
+        if self._index(num_rows) in self._known or before < 0:
+            return self.seconds(num_rows)
+        return (self.seconds(self._points[before][0]) + self.seconds(num_rows)) / 2
 
     def _index(self, num_rows: int) -> int:
         return min(bisect_left(self.edges, num_rows), len(self.edges) - 1)
@@ -145,22 +150,20 @@ class RowCurve:
 
     def _join(self) -> list[Point]:
         sizes = [self._sizes[index] for index in sorted(self._known)]
-        return _never_falling([(*size.median(self._contexts.slope), len(size.steps)) for size in sizes])
+        return _smooth([(*size.median(self._contexts.slope), len(size.steps)) for size in sizes])
 
 
-def _never_falling(measured: list[tuple[float, float, int]]) -> list[Point]:
-    """Rows, seconds and weights of sizes; pools neighbours that fall (isotonic regression).
+def _smooth(measured: list[tuple[float, float, int]]) -> list[Point]:
+    """Rows, seconds and weights of sizes; pools neighbours that fall, where they were seldom measured.
 
     A pool lies at its middle, so that noise makes no two sizes look as if one cost as little as the other.
     """
     pools: list[tuple[float, float, int]] = []
     for pool in measured:
-        while pools and pools[-1][1] > _NOISE * pool[1]:
+        while pools and pools[-1][1] > _NOISE * pool[1] and min(pools[-1][2], pool[2]) < _FEWEST_TRUSTED:
             pool = _pooled(pools.pop(), pool)
         pools.append(pool)
-    points: list[Point] = []
-    for rows, seconds, _ in pools:
-        points.append((rows, max(seconds, points[-1][1]) if points else seconds))
+    points = [(rows, seconds) for rows, seconds, _ in pools]
     if measured and points[-1][0] < measured[-1][0]:
         points.append((measured[-1][0], points[-1][1]))
     return points

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from api.engine.chunk_choice import Chunk, Running, choose_chunk
 from api.engine.prompt_line import PromptLine
@@ -14,6 +15,15 @@ _FEWEST_TOKENS = 8  # of a chunk that ends a size that the device likes
 _SLOPE_ROWS = 64  # further rows over which the seconds of one are taken
 # A prompt may wait for so many plain steps beside the time that its reading takes.
 _DUE_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Of a step."""
+
+    num_rows: int
+    seconds: float
+    hoped_seconds: float
 
 
 class StepBudget:
@@ -43,7 +53,8 @@ class StepBudget:
         self._stall_seconds = stall_seconds
         self._first_chunk_tokens = first_chunk_tokens
         self._row_multiple = row_multiple
-        self._sizes = sorted({self._padded(size) for size in self._curve.edges})
+        self._edges = sorted({self._padded(size) for size in self._curve.edges})
+        self._sizes: list[_Size] = []  # those of the edges; made when they are asked for
 
     @property
     def seconds_per_row(self) -> float:
@@ -64,6 +75,7 @@ class StepBudget:
         else:
             self._plain_rows = num_computed
         self._curve.observe(num_computed, seconds, num_prompt_rows, context)
+        self._sizes.clear()
 
     def line(self, waiting: Iterable[tuple[int, float]], num_decode_rows: int) -> PromptLine:
         """``waiting``: of each prompt in the batch its tokens, and the seconds since it came there."""
@@ -87,21 +99,39 @@ class StepBudget:
         if not self._knows_prompts:
             return max(smallest, min(self._first_chunk_tokens, self.max_step_tokens - num_decode_rows))
         plain = self._curve.seconds(self._padded(num_decode_rows))
-        chunks = self._chunks(num_decode_rows, plain, context * self._curve.context_seconds)
+        chunks = self._chunks(num_decode_rows, plain, context, sum(line.num_tokens))
         if not chunks:
             return smallest
-        return choose_chunk(chunks, Running(num_decode_rows, plain), self._stall_seconds, line).num_rows
+        running = self._running(num_decode_rows, plain, len(line.num_tokens))
+        return choose_chunk(chunks, running, self._stall_seconds, line).num_rows
 
-    def _chunks(self, num_decode_rows: int, plain_seconds: float, context_seconds: float) -> list[Chunk]:
-        """Those that end at a size worth telling apart; a smaller one where the padding has room for it."""
-        chunks = []
-        for size in self._sizes:
-            num_rows = size - num_decode_rows
-            is_padding = 0 < num_rows < self._row_multiple
-            if size <= self.max_step_tokens and (num_rows >= _FEWEST_TOKENS or is_padding):
-                added = max(0.0, self._curve.seconds(size) - plain_seconds) + num_rows * context_seconds
-                chunks.append(Chunk(num_rows, added, self._curve.is_known(size)))
+    def _running(self, num_decode_rows: int, plain_seconds: float, num_reading: int) -> Running:
+        num_streams = num_decode_rows + num_reading
+        full_seconds = max(1e-9, self._curve.seconds(self._padded(num_streams)))
+        doubled_seconds = self._curve.seconds(self._padded(2 * num_decode_rows))
+        fixed_share = max(0.0, 2 - doubled_seconds / max(1e-9, plain_seconds))
+        return Running(plain_seconds, full_seconds, num_streams, fixed_share * num_reading / num_decode_rows)
+
+    def _chunks(
+        self, num_decode_rows: int, plain_seconds: float, context: int, num_tokens: int
+    ) -> list[Chunk]:
+        """Those that end at a size worth telling apart, up to the first that reads so many tokens."""
+        chunks: list[Chunk] = []
+        for size in self._priced_sizes():
+            num_rows = size.num_rows - num_decode_rows
+            if num_rows < _FEWEST_TOKENS:
+                continue
+            if size.num_rows > self.max_step_tokens or (chunks and chunks[-1].num_rows >= num_tokens):
+                break
+            base = num_rows * context * self._curve.context_seconds - plain_seconds
+            chunks.append(Chunk(num_rows, max(0.0, size.seconds + base), max(0.0, size.hoped_seconds + base)))
         return chunks
+
+    def _priced_sizes(self) -> list[_Size]:
+        if not self._sizes:
+            curve = self._curve
+            self._sizes += [_Size(n, curve.seconds(n), curve.hoped_seconds(n)) for n in self._edges]
+        return self._sizes
 
     def _read_seconds(self, num_tokens: int) -> float:
         """What reading so many tokens takes by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.engine.row_sizes import padded_rows
@@ -17,6 +18,7 @@ STALL_SECONDS = 0.130
 MAX_STEP_TOKENS = 2048
 _CONTEXT_LENGTH = 16384
 _MAX_BATCH = 32
+_TUNED_ROWS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 2048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +107,18 @@ def step_rows(plan: StepPlan, row_multiple: int) -> StepRows:
     )
 
 
-def create_budget(row_multiple: int = 1) -> StepBudget:
+def create_budget(row_multiple: int = 1, step_seconds: Mapping[int, float] | None = None) -> StepBudget:
     return StepBudget(
         stall_seconds=STALL_SECONDS,
         max_step_tokens=MAX_STEP_TOKENS,
         first_chunk_tokens=16,
         row_multiple=row_multiple,
+        step_seconds=step_seconds,
     )
 
 
-def adaptive(device: Device, load: Load, row_multiple: int = 1) -> Result:
-    """What the scheduler makes of a load, on a device that it does not know."""
-    return SimulatedServer(device, load, create_budget(row_multiple), row_multiple).run()
+def adaptive(device: Device, load: Load, row_multiple: int = 1, *, is_tuned: bool = False) -> Result:
+    """What the scheduler makes of a load; ``is_tuned``: on a device that was measured at load, each size once."""
+    noise = device.noises()
+    sizes = {rows: device.seconds(StepRows(0, rows)) * noise() for rows in _TUNED_ROWS} if is_tuned else {}
+    return SimulatedServer(device, load, create_budget(row_multiple, sizes), row_multiple).run()

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.engine.prompt_line import PromptLine
+from api.engine.row_curve import row_sizes
 from api.engine.step_budget import StepBudget
 
 # One that takes all that the target allows, and no more.
-LATE = PromptLine((1_000_000,), lateness=1.9)
+LATE = PromptLine((1_000_000,), lateness=1.4)
 
 
 def create(max_step_tokens: int = 256, stall_seconds: float = 0.25, row_multiple: int = 1) -> StepBudget:
@@ -25,10 +26,11 @@ def room(budget: StepBudget, num_decode_rows: int, context: int = 0, line: Promp
 
 
 def observe_line(budget: StepBudget, base_seconds: float, seconds_per_row: float) -> None:
-    """Plain steps of 8 rows and steps with a prompt of 64 rows beside them, on an exact line."""
-    for _ in range(60):
-        budget.observe(8, 0, base_seconds + 8 * seconds_per_row)
-        budget.observe(72, 64, base_seconds + 72 * seconds_per_row)
+    """Plain steps of 8 rows and steps with prompts of all sizes beside them, on an exact line."""
+    for _ in range(10):
+        for num_rows in row_sizes(256):
+            if num_rows >= 8:
+                budget.observe(num_rows, num_rows - 8, base_seconds + num_rows * seconds_per_row)
 
 
 def test_nobody_to_stall_means_the_whole_step() -> None:
@@ -80,14 +82,15 @@ def test_the_last_few_rows_of_a_prompt_say_little() -> None:
     assert budget.seconds_per_row < 0.03
 
 
-def test_rows_that_became_dearer_are_believed_when_three_steps_say_so() -> None:
+def test_rows_that_became_dearer_are_believed_when_four_steps_say_so() -> None:
     budget = create()
     observe_line(budget, base_seconds=0.0, seconds_per_row=0.01)
-    for _ in range(2):
-        budget.observe(8 + 64, 64, 72 * 0.02)
-    assert budget.seconds_per_row == pytest.approx(0.01)
-    budget.observe(8 + 64, 64, 72 * 0.02)
-    assert budget.seconds_per_row > 0.02
+    assert room(budget, 8) == 24
+    for _ in range(4):
+        for num_rows in row_sizes(256):
+            if num_rows > 8:
+                budget.observe(num_rows, num_rows - 8, num_rows * 0.02)
+    assert room(budget, 8) == 8
 
 
 @pytest.mark.parametrize("num_decode_rows", [1, 2, 3, 15, 16, 20, 31, 240, 250])
