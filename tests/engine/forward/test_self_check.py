@@ -85,8 +85,8 @@ def chunks_written_one_late(patch: Patch) -> None:
 def answers_in_slot_order(patch: Patch) -> None:
     original = layout_module.make_layout
 
-    def make_layout(plan: StepPlan, row_multiple: int) -> Any:
-        layout = original(plan, row_multiple)
+    def make_layout(plan: StepPlan, *how: Any) -> Any:
+        layout = original(plan, *how)
         layout.selected = layout.selected[::-1]
         return layout
 
@@ -96,8 +96,8 @@ def answers_in_slot_order(patch: Patch) -> None:
 def positions_kept_while_nobody_joins(patch: Patch) -> None:
     layouts: list[StepLayout] = []
 
-    def make_layout(plan: StepPlan, row_multiple: int) -> StepLayout:
-        layout = layout_module.make_layout(plan, row_multiple)
+    def make_layout(plan: StepPlan, *how: Any) -> StepLayout:
+        layout = layout_module.make_layout(plan, *how)
         if layouts and not layout.chunks and not layouts[-1].chunks:
             layout.positions = layouts[-1].positions
         layouts.append(layout)
