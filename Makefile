@@ -2,6 +2,7 @@
 # make test    set-up and the whole suite
 # make clients the part of it that other projects' clients run
 # make bench   the measured claims
+# make device-check  whether this machine's device is right and fast, in at most 8 minutes
 # make lint    ruff and mypy alone
 
 MODEL ?=
@@ -23,7 +24,7 @@ OPENAI2 := $(VENV)-openai2
 NODE_MODULES := $(CLIENTS)/node/node_modules
 
 .DEFAULT_GOAL := run
-.PHONY: run test clients bench lint typecheck clean blas
+.PHONY: run test clients bench device-check lint typecheck clean blas
 
 run: $(STAMP) blas
 	exec $(BIN)/python app.py $(if $(MODEL),"$(MODEL)") --host $(HOST) --port $(PORT) $(ARGS)
@@ -37,6 +38,9 @@ clients: $(DEV_STAMP) $(OPENAI3)/.installed $(OPENAI2)/.installed $(NODE_MODULES
 
 bench: $(DEV_STAMP) blas
 	$(BIN)/python -m benchmarks.compare_servers $(ARGS)
+
+device-check: $(STAMP) blas
+	$(BIN)/python -m benchmarks.device $(ARGS)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.memory_assembly import build_memory, estimate_needs
 from api.engine.memory_plan import require_step
 from api.engine.model_loader.generation_config import describe, read_sampling_defaults
+from api.engine.model_loader.gguf import GetModelClasses
 from api.engine.model_loader.load import LoadedModel, load_model
 from api.engine.model_loader.locate import ModelFiles, locate_model
 from api.engine.model_loader.memory import free_bytes, gigabytes, total_bytes
@@ -47,6 +48,7 @@ from api.types import SamplingDefaults
 log = structlog.get_logger(__name__)
 
 Report = Callable[[str], None]
+ReadModel = Callable[[ModelFiles, EngineConfig, GetModelClasses, Report], LoadedModel]
 
 _FALLBACK_VOCAB_SIZE = 256  # the self-check's ids are below it; any safe bound will do
 _SAMPLING_VERSION = 1  # raised when a seed no longer draws the tokens that it drew before
@@ -70,9 +72,10 @@ class LoadedEngine:
     read_device: Callable[[], DeviceBytes]
 
 
-def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
+def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = load_model) -> LoadedEngine:
     """Locates, loads and checks the model; ``report`` gets a line for each step a person waits for.
 
+    ``read_model`` brings the weights: whoever measures devices makes random ones.
     Raises StartupError with one clear line for everything that can be wrong with a model.
     """
     check_disk_folder(config.engine)
@@ -83,7 +86,7 @@ def load_engine(config: ServerConfig, report: Report) -> LoadedEngine:
     draft_files = locate_model(config.engine.draft_model, report) if config.engine.draft_model else None
     sampling_defaults = _sampling_defaults(files, config.engine, report)
     find_classes = class_finder(load_model_package(platform.model_functions))
-    loaded = load_model(files, config.engine, find_classes, report)
+    loaded = read_model(files, config.engine, find_classes, report)
     tokenizer = _load_tokenizer(loaded, config, report)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
     max_step_tokens = config.engine.max_step_tokens or platform.max_step_tokens
@@ -193,6 +196,7 @@ def _step_budget(config: EngineConfig, tuning: Tuning, vocab_size: int) -> StepB
         max_step_tokens=tuning.max_step_tokens,
         first_chunk_tokens=tuning.first_chunk_tokens,
         row_multiple=tuning.row_multiple,
+        step_seconds=tuning.step_seconds,
         max_scored_rows=most_scored_rows(vocab_size),
     )
 

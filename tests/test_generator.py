@@ -88,6 +88,7 @@ def check_answers(
         check_greedy(plain, prompt, answer, tiny_greedy_answer(name, tuple(prompt), requests[i - 1][1]))
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", CONFIGS)
 def test_interleaved_answers_are_mlx_lm_own(name: str) -> None:
     chosen, _ = choose(name)
@@ -125,6 +126,7 @@ def test_steps_are_dispatched_early_only_up_to_so_many_bytes_of_state(limit_byte
 LEAVING = ((3, 2, 0), (5, 3, 0), (4, 2, 0), (3, 40, 0), (30, 3, 12), (3, 25, 12), (4, 20, 12))
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt_oss", "deepseek_v3"])
 @pytest.mark.parametrize("budget_tokens", [100, 2048])
 def test_slots_that_are_moved_together_change_nothing(name: str, budget_tokens: int) -> None:
@@ -133,6 +135,7 @@ def test_slots_that_are_moved_together_change_nothing(name: str, budget_tokens: 
     assert any(plan.compactions for plan in loop.plans)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", FLAT)
 def test_the_gpu_path_gives_the_same(name: str) -> None:
     """MLX's own kernels instead of ours."""
@@ -189,6 +192,7 @@ def test_after_a_step_that_raised_all_go_on(choice: str) -> None:
     assert all(result.error is None for result in loop.results.values())
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", ["llama", "gpt_oss"])
 def test_the_same_seed_gives_the_same_tokens_alone_and_among_others(name: str) -> None:
     sampling = SamplingParams(temperature=1.0, top_p=0.95, top_k=50, min_p=0.01, seed=77)

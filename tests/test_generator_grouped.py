@@ -55,6 +55,7 @@ def test_many_sequences_in_much_and_little_memory(name: str, budget_states: int)
         check_answer(name, prompt, loop.results[f"r{number}"].token_ids, 6 + number)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", GROUPED)
 def test_a_state_goes_along_when_slots_are_moved_together(name: str) -> None:
     loop = create_mlx_loop(choose(name)[0], platform(), Sizes(context_length=80))
@@ -69,6 +70,7 @@ def test_a_state_goes_along_when_slots_are_moved_together(name: str) -> None:
         check_answer(name, prompt, loop.results[f"r{number}"].token_ids, max_tokens)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", GROUPED)
 def test_a_conversation_goes_on_from_a_kept_state(name: str) -> None:
     loop = create_mlx_loop(choose(name)[0], platform(), CACHED)

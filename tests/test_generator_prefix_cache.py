@@ -48,6 +48,7 @@ def check_turn(name: str, loop: Loop[BatchGenerator], prompt: list[int], number:
     return result.num_cached_tokens
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", FLAT)
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_each_turn_of_a_conversation_reads_only_what_is_new(name: str, device: str) -> None:

@@ -115,6 +115,7 @@ def check_greedy_over_changed(
         assert changed[answer[i]] >= changed.max() - NEAR_TIE, f"token {i} of {answer}"
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", ["llama", "gpt_oss", "qwen3_next"])
 def test_greedy_is_greedy_over_the_changed_logits(name: str) -> None:
     loop = create_mlx_loop(choose(name)[0], platform(), Sizes())
@@ -161,6 +162,7 @@ class FailingForward:
         self._forward.reset()
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", ["llama", "qwen3_next"])
 def test_each_request_gets_alone_what_it_gets_among_others(name: str) -> None:
     chosen, _ = choose(name)
@@ -181,6 +183,7 @@ def test_each_request_gets_alone_what_it_gets_among_others(name: str) -> None:
         assert loop.results[f"r{number}"].token_ids == answer
 
 
+@pytest.mark.device
 def test_answers_have_the_form_of_their_grammar_and_budgets_hold() -> None:
     loop = create_mlx_loop(choose("llama")[0], platform(), Sizes(max_batch_size=12))
     answers = dict(zip(DRAWN, run(loop, list(DRAWN.values())), strict=True))
@@ -193,6 +196,7 @@ def test_answers_have_the_form_of_their_grammar_and_budgets_hold() -> None:
     assert re.fullmatch(rf".{{5,}}<{END_THINK}><{SECOND_END}>a+(b<{EOS}>)?", thought, re.DOTALL)
 
 
+@pytest.mark.device
 def test_a_step_reports_the_logprobs_of_the_rows_that_ask() -> None:
     """Driven by hand, so that the logprobs are seen as the generator gives them."""
     chosen, _ = choose("llama")

@@ -183,6 +183,7 @@ class Scheduler:
                 return
             self._waiting.remove(sequence)
             self._running[sequence.sequence_id] = sequence
+            sequence.admitted_seconds = self._clock()
             active_ids.add(sequence.sequence_id)
 
     def _is_about_to_be_read(
@@ -256,7 +257,9 @@ class Scheduler:
         """Prompt chunks, those that go first first, within the step's budget."""
         reading = [s for s in self._running.values() if not s.is_decoding and s.num_remaining > 0]
         in_order = self._order.sorted(reading, self._budget.seconds_per_row)
-        return choose_chunks(in_order, num_decode_rows, self._budget, self._memory.tokens_to_stop)
+        return choose_chunks(
+            in_order, num_decode_rows, self._budget, self._memory.tokens_to_stop, self._clock()
+        )
 
     def _count_computed(self, chosen: list[tuple[Sequence, int]], plan: StepPlan) -> None:
         self._dispatched.add(chosen, self._clock(), plan.drafts)

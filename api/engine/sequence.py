@@ -46,6 +46,7 @@ class Sequence:
     # What the step under way verifies behind this sequence's last known token; not known themselves.
     proposals: tuple[int, ...] = ()
     slot: Slot | None = None
+    admitted_seconds: float = 0.0  # when it got its slot, the last time that it waited for one
     was_admitted: bool = False  # it has had a slot before, or has one
     is_suspect: bool = False  # was in a step that raised: runs alone until it gets a token
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from api.engine.chunk_choice import Chunk, Running, choose_chunk
+from api.engine.prompt_line import PromptLine
+from api.engine.row_curve import RowCurve
 from api.engine.row_sizes import padded_rows
 
 _SMALLEST_CHUNK_TOKENS = 16
-_WEIGHT = 0.4  # of the newest step in each average
-_RISING_WEIGHT = 0.8  # of a step whose rows cost more than expected, as those behind a new prefix may
-_FULL_WEIGHT_TOKENS = 64  # a step with fewer prompt rows says less about what one costs
-# What a further row costs, as a share of an average row of its step: the estimate without any plain step to
-# compare with, and the least to believe with one, which may have been slower than usual.
-_USUAL_SHARE = 0.75
-_LEAST_SHARE = 0.6
+_FEWEST_TOKENS = 8  # of a chunk that ends a size that the device likes
+_SLOPE_ROWS = 64  # further rows over which the seconds of one are taken
+# A prompt may wait for so many plain steps beside the time that its reading takes.
+_DUE_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Of a step."""
+
+    num_rows: int
+    seconds: float
+    hoped_seconds: float
 
 
 class StepBudget:
-    """The stall target over the seconds that a further row takes is the room for prompts.
-
-    What a row takes is the slope between the newest steps without prompts and those with them. It grows
-    with the row's context, the tokens before it, as attention does.
-    """
+    """Knows what steps take by their rows, and weighs what waits against those that it would hold up."""
 
     def __init__(
         self,
@@ -31,105 +37,106 @@ class StepBudget:
         first_chunk_tokens: int,
         row_multiple: int = 1,
         max_scored_rows: int = 64,
+        step_seconds: Mapping[int, float] | None = None,
     ) -> None:
         """``row_multiple``: the forward fills its rows up to a multiple of this.
 
         ``max_scored_rows``: rows of a step that score prompts' tokens; each takes memory by the vocabulary.
+        ``step_seconds``: rows -> seconds of a step, as measured at load; may be empty. With it,
+        ``first_chunk_tokens`` is not needed.
         """
         self.max_step_tokens = max_step_tokens
         self.max_scored_rows = max_scored_rows
-        self._rows = _RowCosts()
-        self._plain_rows = 0.0  # of steps without prompts, on average; 0 before there was one
-        self._plain_seconds = 0.0
+        self._curve = RowCurve(max_step_tokens, step_seconds)
+        self._knows_prompts = bool(step_seconds)
+        self._plain_rows = 1  # of the newest step without prompts
         self._stall_seconds = stall_seconds
         self._first_chunk_tokens = first_chunk_tokens
         self._row_multiple = row_multiple
+        self._edges = sorted({self._padded(size) for size in self._curve.edges})
+        self._sizes: list[_Size] = []  # those of the edges; made when they are asked for
 
     @property
     def seconds_per_row(self) -> float:
-        """Of a prompt row lately; 0 before any step that read prompts was timed."""
-        return self._rows.seconds
+        """Of a further row beside the running streams; 0 before any step that read prompts was timed."""
+        if not self._knows_prompts:
+            return 0.0
+        few, many = self._curve.seconds(self._plain_rows), self._curve.seconds(self._plain_rows + _SLOPE_ROWS)
+        return max(1e-9, (many - few) / _SLOPE_ROWS)
 
     def observe(self, num_rows: int, num_prompt_rows: int, seconds: float, context: float = 0.0) -> None:
         """Takes the time of one step that ran without idling.
 
         ``context``: tokens before a prompt row, on average.
         """
-        num_computed = padded_rows(num_rows, self._row_multiple)
+        num_computed = self._padded(num_rows)
         if num_prompt_rows:
-            weight = min(1.0, num_prompt_rows / _FULL_WEIGHT_TOKENS)
-            self._rows.observe(context, self._seconds_per_row(num_computed, seconds), weight)
+            self._knows_prompts = True
         else:
-            self._plain_rows = _average(self._plain_rows, num_computed, _WEIGHT)
-            self._plain_seconds = _average(self._plain_seconds, seconds, _WEIGHT)
+            self._plain_rows = num_computed
+        self._curve.observe(num_computed, seconds, num_prompt_rows, context)
+        self._sizes.clear()
 
-    def num_prompt_rows(self, num_decode_rows: int, context: int = 0) -> int:
-        """Prompt rows for the next step, for a prompt that has ``context`` tokens behind it.
+    def line(self, waiting: Iterable[tuple[int, float]], num_decode_rows: int) -> PromptLine:
+        """``waiting``: of each prompt in the batch its tokens, and the seconds since it came there."""
+        plain = self._curve.seconds(self._padded(num_decode_rows))
+        smallest = self._curve.seconds(self._padded(num_decode_rows + _FEWEST_TOKENS)) - plain
+        # Beside each chunk the running streams have their own share of the step.
+        stretch = 1 + plain / max(1e-9, smallest, self._stall_seconds)
+        lateness, sizes = 0.0, []
+        for num_tokens, waited_seconds in waiting:
+            due = self._read_seconds(num_tokens) * stretch + _DUE_STEPS * plain
+            lateness = max(lateness, waited_seconds / due if due else 0.0)
+            sizes.append(num_tokens)
+        return PromptLine(tuple(sizes), lateness)
 
-        At least one smallest chunk, so that prompts always advance.
-        """
+    def num_prompt_rows(self, num_decode_rows: int, context: int, line: PromptLine) -> int:
+        """Prompt rows for the next step, for a prompt that has ``context`` tokens behind it; never none."""
+        if not num_decode_rows:
+            most = self.max_step_tokens
+            return max(most - most % self._row_multiple, min(most, _SMALLEST_CHUNK_TOKENS))
+        smallest = min(_SMALLEST_CHUNK_TOKENS, self.max_step_tokens)
+        if not self._knows_prompts:
+            return max(smallest, min(self._first_chunk_tokens, self.max_step_tokens - num_decode_rows))
+        plain = self._curve.seconds(self._padded(num_decode_rows))
+        chunks = self._chunks(num_decode_rows, plain, context, sum(line.num_tokens))
+        if not chunks:
+            return smallest
+        running = self._running(num_decode_rows, plain, len(line.num_tokens))
+        return choose_chunk(chunks, running, self._stall_seconds, line).num_rows
+
+    def _running(self, num_decode_rows: int, plain_seconds: float, num_reading: int) -> Running:
+        num_streams = num_decode_rows + num_reading
+        full_seconds = max(1e-9, self._curve.seconds(self._padded(num_streams)))
+        doubled_seconds = self._curve.seconds(self._padded(2 * num_decode_rows))
+        fixed_share = max(0.0, 2 - doubled_seconds / max(1e-9, plain_seconds))
+        return Running(plain_seconds, full_seconds, num_streams, fixed_share * num_reading / num_decode_rows)
+
+    def _chunks(
+        self, num_decode_rows: int, plain_seconds: float, context: int, num_tokens: int
+    ) -> list[Chunk]:
+        """Those that end at a size worth telling apart, up to the first that reads so many tokens."""
+        chunks: list[Chunk] = []
+        for size in self._priced_sizes():
+            num_rows = size.num_rows - num_decode_rows
+            if num_rows < _FEWEST_TOKENS:
+                continue
+            if size.num_rows > self.max_step_tokens or (chunks and chunks[-1].num_rows >= num_tokens):
+                break
+            base = num_rows * context * self._curve.context_seconds - plain_seconds
+            chunks.append(Chunk(num_rows, max(0.0, size.seconds + base), max(0.0, size.hoped_seconds + base)))
+        return chunks
+
+    def _priced_sizes(self) -> list[_Size]:
+        if not self._sizes:
+            curve = self._curve
+            self._sizes += [_Size(n, curve.seconds(n), curve.hoped_seconds(n)) for n in self._edges]
+        return self._sizes
+
+    def _read_seconds(self, num_tokens: int) -> float:
+        """What reading so many tokens takes by itself."""
         most = self.max_step_tokens
-        if num_decode_rows:
-            most = min(most, padded_rows(num_decode_rows, self._row_multiple) + self._stall_rows(context))
-        most -= most % self._row_multiple
-        return max(most - num_decode_rows, min(_SMALLEST_CHUNK_TOKENS, self.max_step_tokens))
+        return self._curve.seconds(min(num_tokens, most)) * max(1.0, num_tokens / most)
 
-    def _seconds_per_row(self, num_rows: int, seconds: float) -> float:
-        average, num_added = seconds / num_rows, num_rows - self._plain_rows
-        if not self._plain_rows or num_added < _SMALLEST_CHUNK_TOKENS:
-            return _USUAL_SHARE * average
-        return max(_LEAST_SHARE * average, (seconds - self._plain_seconds) / num_added)
-
-    def _stall_rows(self, context: int) -> int:
-        seconds = self._rows.at(context)
-        return self._first_chunk_tokens if seconds <= 0 else int(self._stall_seconds / seconds)
-
-
-_GROWTH_WEIGHT = 0.05  # of the newest step in what is known of costs along prompts
-# Contexts that differ by less than this say little about the growth: so much is added to their spread.
-_FEWEST_SPREAD_TOKENS = 500.0
-_LEAST_OF_NEWEST = 0.25  # rows of a shorter context are not taken to be cheaper than this part
-
-
-@dataclass(slots=True)
-class _RowCosts:
-    """Seconds of a prompt row: a point that follows the newest steps, and a slow slope over the context."""
-
-    seconds: float = 0.0  # 0: nothing was observed
-    context: float = 0.0
-    _mean_context: float = 0.0
-    _mean_seconds: float = 0.0
-    _variance: float = 0.0
-    _covariance: float = 0.0
-
-    def at(self, context: float) -> float:
-        expected = self.seconds + self._growth * (context - self.context)
-        return max(expected, _LEAST_OF_NEWEST * self.seconds)
-
-    def observe(self, context: float, seconds: float, weight: float) -> None:
-        """``weight``: up to 1, for a step that says as much as one can."""
-        if not self.seconds:
-            self.seconds, self.context = seconds, context
-            self._mean_seconds, self._mean_context = seconds, context
-            return
-        share = weight * (_RISING_WEIGHT if seconds > self.at(context) else _WEIGHT)
-        self.seconds += share * (seconds - self.seconds)
-        self.context += share * (context - self.context)
-        self._learn_growth(context, seconds, weight * _GROWTH_WEIGHT)
-
-    @property
-    def _growth(self) -> float:
-        """Seconds for each token of context."""
-        return max(0.0, self._covariance / (self._variance + _FEWEST_SPREAD_TOKENS**2))
-
-    def _learn_growth(self, context: float, seconds: float, share: float) -> None:
-        """Exponentially weighted moments, by the update of West 1979."""
-        off_context, off_seconds = context - self._mean_context, seconds - self._mean_seconds
-        self._mean_context += share * off_context
-        self._mean_seconds += share * off_seconds
-        self._variance = (1 - share) * (self._variance + share * off_context**2)
-        self._covariance = (1 - share) * (self._covariance + share * off_context * off_seconds)
-
-
-def _average(average: float, newest: float, weight: float) -> float:
-    return average + weight * (newest - average) if average else newest
+    def _padded(self, num_rows: int) -> int:
+        return padded_rows(num_rows, self._row_multiple)

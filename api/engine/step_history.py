@@ -71,6 +71,8 @@ class StepHistory:
 
     def _tell(self, step: _Step, seconds: float) -> None:
         """Beside prompts proposals cost what prompt rows do; alone they say nothing about a plain step."""
+        if step.num_prompt_rows and (step.kind.num_drafts or step.kind.num_caught_up):
+            return  # which of the two took how long is not known
         if step.num_prompt_rows:
             num_added = step.num_prompt_rows + step.kind.num_proposed
             self._budget.observe(step.num_rows, num_added, seconds, step.prompt_context)

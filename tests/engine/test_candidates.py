@@ -6,6 +6,8 @@ import pytest
 
 from api.engine.candidates import top_candidates
 
+pytestmark = pytest.mark.device
+
 
 @pytest.mark.parametrize("vocab_size", [5, 1000, 3008, 9001])
 @pytest.mark.parametrize("count", [1, 20, 40])

@@ -11,6 +11,8 @@ from api.engine.sampler import Sampler
 from api.step_plan import Span
 from tests.engine.drawing import BOTH, LIMIT, LOGITS, SAMPLERS, chi_square, draws, sample, softmax, span
 
+pytestmark = pytest.mark.device
+
 VOCAB_SIZE = 9001  # large enough for all ways to draw, and no multiple of anything
 
 

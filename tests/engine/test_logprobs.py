@@ -13,6 +13,8 @@ from api.types import SamplingParams
 from tests.engine.sampling_factories import create_row, log_softmax
 from tests.engine.tiny_models import gpu_like_platform, platform
 
+pytestmark = pytest.mark.device
+
 EXPS = pytest.mark.parametrize("exp", [platform().exp, gpu_like_platform().exp], ids=["cpu", "gpu"])
 ASKS = SamplingParams(temperature=0.0, num_top_logprobs=5)
 VOCAB_SIZE = 3001

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import mlx.core as mx
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.engine.penalties import change_logits
 from api.types import SamplingParams
 from tests.engine.sampling_factories import changed_logits, create_row
+
+pytestmark = pytest.mark.device
 
 VOCAB_SIZE = 40
 tokens = st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=12)

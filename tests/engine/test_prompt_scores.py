@@ -10,6 +10,8 @@ from api.types import SamplingParams
 from tests.engine.sampling_factories import log_softmax
 from tests.engine.tiny_models import gpu_like_platform, platform
 
+pytestmark = pytest.mark.device
+
 VOCAB_SIZE = 3001
 EXPS = pytest.mark.parametrize("exp", [platform().exp, gpu_like_platform().exp], ids=["cpu", "gpu"])
 

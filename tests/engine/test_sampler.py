@@ -28,6 +28,8 @@ from tests.engine.sampling_factories import (
 from tests.engine.tiny_models import platform
 from tests.fakes.thinking import create_thinking
 
+pytestmark = pytest.mark.device
+
 
 @BOTH
 def test_greedy_rows_take_the_best_token(sampler: Sampler) -> None:

@@ -10,6 +10,8 @@ from api.engine import thresholds
 from api.engine.row_parts import in_parts, row_maxima, row_sums
 from api.engine.thresholds import keep_min_p, keep_top_k, keep_top_p
 
+pytestmark = pytest.mark.device
+
 VOCAB_SIZE = 640
 
 

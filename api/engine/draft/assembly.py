@@ -73,7 +73,8 @@ class DraftModel:
     ) -> DraftSpeculation:
         share = self.loaded.weight_bytes / max(1, self.place.served.weight_bytes)
         costs = DraftCosts(verification, budget, draft_share=share)
-        return DraftSpeculation(text, costs, budget, self.loaded.context_length)
+        stall_seconds = self.place.config.step_stall_ms / 1000
+        return DraftSpeculation(text, costs, budget, self.loaded.context_length, stall_seconds)
 
     def beside(self, served: ChosenForward) -> ChosenForward:
         """``served`` with slots that count for both: a sequence has one of the same class in each."""

@@ -69,14 +69,19 @@ class DraftSpeculation:
         costs: DraftCosts,
         budget: StepBudget,
         context_length: int,
+        stall_seconds: float,
     ) -> None:
-        """``context_length``: tokens that the draft model can read."""
+        """``context_length``: tokens that the draft model can read.
+
+        ``stall_seconds``: how long what it has to read may hold up a step.
+        """
         self.num_drafted_tokens = 0
         self.num_accepted_drafts = 0
         self._text = text
         self._costs = costs
         self._budget = budget
         self._context_length = context_length
+        self._stall_seconds = stall_seconds
         self._account = Account()
         self._rows: dict[int, DraftRow] = {}  # by sequence id
         self._usual_chance = _FIRST_CHANCE
@@ -200,14 +205,14 @@ class DraftSpeculation:
 
     def _ready(self, able: list[Sequence], best: _Choice, num_decoding: int) -> _Choice:
         """Those who are read, or can be now, draft; of others that are worth it a piece is read."""
-        room = self._budget.num_prompt_rows(num_decoding)
+        room = self._room_to_read(num_decoding)
         ready: list[Sequence] = []
         reading: list[tuple[Sequence, int]] = []
         for sequence in sorted(able, key=self._lag):
             lag = self._lag(sequence)
             if lag > _SHORT_LAG and not self._pays_to_read(sequence, best.advantage, num_decoding):
                 continue
-            if lag <= max(room, _SHORT_LAG):
+            if lag <= room or lag <= _SHORT_LAG:
                 ready.append(sequence)
             elif room > 0:
                 reading.append((sequence, min(room, lag - 1)))
@@ -215,6 +220,11 @@ class DraftSpeculation:
         if len(ready) < len(able):
             best = self._best(ready, num_decoding, _LEAST_ADVANTAGE)
         return _Choice(best.depth, best.advantage, best.drafting, reading)
+
+    def _room_to_read(self, num_decoding: int) -> int:
+        """Tokens that the draft model may read in a step, whoever they belong to."""
+        affordable = int(self._stall_seconds / max(1e-9, self._costs.row_seconds(num_decoding)))
+        return max(_SHORT_LAG, min(affordable, self._budget.max_step_tokens))
 
     def _pays_to_read(self, sequence: Sequence, advantage: float, num_decoding: int) -> bool:
         num_left = sequence.max_tokens - sequence.num_sampled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -55,6 +55,10 @@ _SLOT_STEPS = (
 _SLOTS = {0: Slot(64, 0), 1: Slot(64, 1), 2: Slot(64, 1), 3: Slot(64, 0)}
 _LARGER = Slot(128, 0)
 _GREEDY = SamplingParams(temperature=0.0)
+_FLOAT32_TOLERANCE, _HALF_TOLERANCE = 1e-3, 5e-2  # of the largest logit
+_PROBE_SIZE = 256  # rows and columns
+# Of an element, over the root of its summands: float32 leaves a tenth of it, TF32 more than ten times of it.
+_FLOAT32_ERROR = 1e-5
 
 # Lengths, in tokens or blocks, from which a model's attention takes another way through its code: lowered
 # for the check, for that way to be checked as well.
@@ -176,14 +180,32 @@ def _plain_logits(model: nn.Module, token_ids: list[int]) -> mx.array:
     return logits[0]
 
 
+def logit_tolerance(dtype: mx.Dtype) -> tuple[float, bool]:
+    """Of the largest logit, the difference that another order of additions may make; and whether it is exact.
+
+    Where it is not, a few rows may differ by more: an expert's near tie.
+    """
+    if dtype != mx.float32:
+        return _HALF_TOLERANCE, False
+    return (_FLOAT32_TOLERANCE, True) if has_exact_float32() else (_HALF_TOLERANCE, False)
+
+
+def has_exact_float32(multiply: Callable[[mx.array, mx.array], mx.array] = mx.matmul) -> bool:
+    """Whether the device multiplies float32 as such: by MLX's default some round to TF32 first."""
+    numbers = np.random.default_rng(0).normal(size=(2, _PROBE_SIZE, _PROBE_SIZE)).astype(np.float32)
+    product = np.array(multiply(mx.array(numbers[0]), mx.array(numbers[1])), dtype=np.float64)
+    error = np.abs(product - numbers[0].astype(np.float64) @ numbers[1].astype(np.float64)).max()
+    return bool(error <= _FLOAT32_ERROR * _PROBE_SIZE**0.5)
+
+
 def _compare(pairs: list[tuple[mx.array, mx.array]]) -> None:
-    """At half precision a few rows may differ (an expert's near tie); in float32 none may."""
+    """At half precision a few rows may differ; where float32 is exact none may."""
     got = mx.concatenate([logits for logits, _ in pairs]).astype(mx.float32)
     wanted = mx.concatenate([logits for _, logits in pairs]).astype(mx.float32)
-    is_exact = pairs[0][1].dtype == mx.float32
+    tolerance, is_exact = logit_tolerance(pairs[0][1].dtype)
     errors = mx.max(mx.abs(got - wanted), axis=-1) / mx.maximum(mx.max(mx.abs(wanted), axis=-1), 1e-6)
     row_errors = [float(error) for error in np.array(errors)]
-    wrong = [error for error in row_errors if not error <= (1e-3 if is_exact else 5e-2)]
+    wrong = [error for error in row_errors if not error <= tolerance]
     if len(wrong) > (0 if is_exact else len(row_errors) // 4):
         raise SelfCheckError(
             f"{len(wrong)} of {len(row_errors)} rows differ, by up to {max(wrong):.2g} of the logits"

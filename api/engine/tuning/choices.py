@@ -22,6 +22,7 @@ class Tuning:
     noise: NoisePlace  # where random numbers are made
     early_limit_bytes: float = 0.0  # of state, up to which a step is dispatched before the last is read
     step_seconds: Mapping[int, float] = field(default_factory=dict)  # rows of a step -> what it takes
+    is_settled: bool = True  # False: measured while the machine was busy with something else
     gains: Mapping[str, float] = field(default_factory=dict)  # choice -> seconds of the guess over its own
 
     def describe(self) -> str:

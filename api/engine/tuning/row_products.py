@@ -58,16 +58,18 @@ def _seconds(num_rows: int, weights: Iterable[mx.array]) -> float:
     return time.perf_counter() - started_seconds
 
 
-def best_row_multiple(seconds_by_rows: Mapping[int, float], candidates: Sequence[int] = (1, 4, 8, 16)) -> int:
-    """The multiple that forwards are best filled up to; above 1 only where it clearly gains on the whole.
+def best_row_multiple(
+    seconds_by_rows: Mapping[int, float], candidates: Sequence[int] = (1, 4, 8, 16), guess: int = 1
+) -> int:
+    """The multiple that forwards are best filled up to; not the guess only where another clearly gains.
 
     Numbers of rows count alike if all that they would be filled up to was measured as well.
     """
-    chosen, chosen_gain = 1, 0.0
     counted = [n for n in seconds_by_rows if all(_filled(n, m) in seconds_by_rows for m in candidates)]
+    chosen, chosen_gain = guess, _gain(seconds_by_rows, counted, guess)
     for multiple in sorted(candidates):
         gain = _gain(seconds_by_rows, counted, multiple)
-        if gain - chosen_gain > _doubt(counted, multiple):
+        if gain - chosen_gain > _doubt(counted, max(multiple, chosen)):
             chosen, chosen_gain = multiple, gain
     return chosen
 

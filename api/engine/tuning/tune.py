@@ -22,6 +22,7 @@ _FEWEST_STEPS = 2 * FEWEST_PAIRS * 5  # of two ways in turn, those included that
 _LEAST_STEP_ROWS = 64
 _ROWS = 8  # sequences in the steps that are compared
 _LONG_CAPACITY = 2048
+_BUSY = 1.3  # a step that takes so many times as long as before met a busy machine
 _NO_LIMIT_BYTES = 1e18
 # A step of so many rows is large enough when a row in it costs no more than this times the least.
 _AS_GOOD = 1.03
@@ -79,7 +80,7 @@ class Tuner:
         for choose in (self._compile, self._fill_rows, self._noise, self._dispatch, self._curve):
             tuning = choose(tuning)
             self._engine.apply(tuning)
-        return tuning
+        return replace(tuning, is_settled=self._is_settled(guesses, tuning))
 
     def _compile(self, tuning: Tuning) -> Tuning:
         if not self._engine.can_compile:
@@ -95,7 +96,7 @@ class Tuner:
             return replace(tuning, row_multiple=1)
         limit_seconds = self._limits.seconds * _SHARES["rows"]
         seconds = measure_row_seconds(self._shapes, dtype=self._dtype, limit_seconds=limit_seconds)
-        return replace(tuning, row_multiple=best_row_multiple(seconds))
+        return replace(tuning, row_multiple=best_row_multiple(seconds, guess=tuning.row_multiple))
 
     def _noise(self, tuning: Tuning) -> Tuning:
         if not self._is_short("noise"):
@@ -142,6 +143,13 @@ class Tuner:
         if num_rows <= self._limits.num_rows:
             return self._steps.decode_seconds(DecodeRows(num_rows), 2)
         return self._steps.chunk_seconds(num_rows, 1)
+
+    def _is_settled(self, guesses: Tuning, tuning: Tuning) -> bool:
+        """Whether the step that was timed first takes as long as then."""
+        self._engine.apply(guesses)
+        again_seconds = self._steps.decode_seconds(DecodeRows(self._rows), 1)
+        self._engine.apply(tuning)
+        return 1 / _BUSY < again_seconds / self._plain_seconds < _BUSY
 
     def _is_short(self, share: str) -> bool:
         """Whether there is time for as many pairs as it takes. If not, the host's part is small anyway."""

@@ -35,7 +35,9 @@ def create_speculation(
 ) -> DraftSpeculation:
     verification = VerificationCosts(budget)
     text = AdaptiveSpeculation(verification, [Repeats()])
-    return DraftSpeculation(text, DraftCosts(verification, budget, draft_share), budget, context_length)
+    return DraftSpeculation(
+        text, DraftCosts(verification, budget, draft_share), budget, context_length, stall_seconds=0.25
+    )
 
 
 def create_drafting_loop(

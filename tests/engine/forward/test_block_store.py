@@ -8,6 +8,8 @@ from api.engine.forward.kv_store import KVStore
 from api.engine.forward.slot_array import QuantizedFormat
 from api.step_plan import BlockLoad, BlockSave, Slot, StepPlan
 
+pytestmark = pytest.mark.device
+
 SLOT, OTHER = Slot(8, 0), Slot(8, 1)
 
 

@@ -13,6 +13,8 @@ from api.step_plan import BlockLoad, BlockSave, Slot, Span, StepPlan
 from api.types import SamplingParams
 from tests.engine.tiny_models import GROUPED, VOCAB_SIZE, build_model, choose
 
+pytestmark = pytest.mark.device
+
 Patch = pytest.MonkeyPatch
 GREEDY = SamplingParams(temperature=0.0)
 

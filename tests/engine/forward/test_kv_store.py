@@ -9,6 +9,8 @@ from api.engine.forward.row_places import RowPlaces
 from api.engine.forward.slot_array import QuantizedFormat
 from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, StepPlan
 
+pytestmark = pytest.mark.device
+
 HEADS, DIM = 2, 4
 
 

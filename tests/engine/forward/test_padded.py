@@ -9,6 +9,8 @@ from api.step_plan import Slot, Span, StepPlan
 from api.types import SamplingParams
 from tests.engine.tiny_models import CONFIGS, VOCAB_SIZE, build_model
 
+pytestmark = pytest.mark.device
+
 
 def plan(*spans: tuple[int, int, int], released: tuple[int, ...] = ()) -> tuple[StepPlan, mx.array]:
     """Spans of ``(sequence, start, number of tokens)``; the tokens are sequence + position."""

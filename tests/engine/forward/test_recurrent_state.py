@@ -11,6 +11,8 @@ from api.engine.forward.recurrent_state import StateStore
 from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, Span, StepPlan
 from api.types import SamplingParams
 
+pytestmark = pytest.mark.device
+
 A, B, C, LARGER = Slot(8, 0), Slot(8, 1), Slot(8, 2), Slot(16, 0)
 SLOTS = [A, B, C, LARGER]
 

@@ -9,15 +9,23 @@ import mlx.nn as nn
 import pytest
 
 from api.engine.forward import layout as layout_module
+from api.engine.forward import self_check
 from api.engine.forward.attention import choose_attention
 from api.engine.forward.caches import describe_caches, kv_specs, make_caches
 from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
 from api.engine.forward.layer_kv import LayerKV
 from api.engine.forward.layout import StepLayout
 from api.engine.forward.row_places import RowPlaces
-from api.engine.forward.self_check import SelfCheckError, check_forward
+from api.engine.forward.self_check import (
+    SelfCheckError,
+    check_forward,
+    has_exact_float32,
+    logit_tolerance,
+)
 from api.step_plan import StepPlan
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
+
+pytestmark = pytest.mark.device
 
 Patch = pytest.MonkeyPatch
 
@@ -77,8 +85,8 @@ def chunks_written_one_late(patch: Patch) -> None:
 def answers_in_slot_order(patch: Patch) -> None:
     original = layout_module.make_layout
 
-    def make_layout(plan: StepPlan, row_multiple: int) -> Any:
-        layout = original(plan, row_multiple)
+    def make_layout(plan: StepPlan, *how: Any) -> Any:
+        layout = original(plan, *how)
         layout.selected = layout.selected[::-1]
         return layout
 
@@ -88,8 +96,8 @@ def answers_in_slot_order(patch: Patch) -> None:
 def positions_kept_while_nobody_joins(patch: Patch) -> None:
     layouts: list[StepLayout] = []
 
-    def make_layout(plan: StepPlan, row_multiple: int) -> StepLayout:
-        layout = layout_module.make_layout(plan, row_multiple)
+    def make_layout(plan: StepPlan, *how: Any) -> StepLayout:
+        layout = layout_module.make_layout(plan, *how)
         if layouts and not layout.chunks and not layouts[-1].chunks:
             layout.positions = layouts[-1].positions
         layouts.append(layout)
@@ -194,3 +202,42 @@ def test_half_precision_may_differ_a_little() -> None:
     model.set_dtype(mx.bfloat16)
     on = replace(platform(), exp=mx.exp)
     check_forward(model, FlatForward(model, windows_of(model), choose_attention(on), None, 64), VOCAB_SIZE)
+
+
+def rounded_to_tf32(array: mx.array) -> mx.array:
+    """With 10 bits behind the point."""
+    return ((array.view(mx.uint32) + 0x1000) & 0xFFFFE000).view(mx.float32)
+
+
+def test_a_device_that_rounds_float32_is_found_out() -> None:
+    assert has_exact_float32(lambda a, b: mx.matmul(a, b, stream=mx.cpu))
+    assert not has_exact_float32(lambda a, b: mx.matmul(rounded_to_tf32(a), rounded_to_tf32(b)))
+
+
+class Inexact:
+    """A forward whose logits are off by a thousandth of themselves in places."""
+
+    def __init__(self, forward: FlatForward, share: float) -> None:
+        self._forward = forward
+        self._share = share
+
+    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
+        logits = self._forward(plan, token_ids)
+        return logits * (1 + self._share * mx.sin(mx.arange(logits.shape[-1])))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._forward, name)
+
+
+@pytest.mark.parametrize(("is_exact", "share"), [(True, 1e-2), (False, 0.3)])
+def test_a_forward_is_as_exact_as_the_device(monkeypatch: Patch, is_exact: bool, share: float) -> None:
+    monkeypatch.setattr(self_check, "has_exact_float32", lambda: is_exact)
+    check("llama", lambda forward: Inexact(forward, share / 100))  # type: ignore[arg-type,return-value]
+    with pytest.raises(SelfCheckError, match="rows differ"):
+        check("llama", lambda forward: Inexact(forward, share))  # type: ignore[arg-type,return-value]
+
+
+def test_float32_that_is_rounded_counts_as_half_precision(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(self_check, "has_exact_float32", lambda: False)
+    check("llama", lambda forward: Inexact(forward, 1e-2))  # type: ignore[arg-type,return-value]
+    assert logit_tolerance(mx.float32) == logit_tolerance(mx.bfloat16)

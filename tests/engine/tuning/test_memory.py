@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,3 +33,14 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     memory = TuningMemory(tmp_path, "key")
     memory.save(TUNING)
     assert memory.load() is None
+
+
+def test_what_a_busy_machine_gave_holds_for_a_while(tmp_path: Path) -> None:
+    memory = TuningMemory(tmp_path, "key")
+    memory.save(replace(TUNING, is_settled=False))
+    assert memory.load() == replace(TUNING, is_settled=False)
+    os.utime(next((tmp_path / "tuning").iterdir()), (0, 0))
+    assert memory.load() is None
+    memory.save(TUNING)
+    os.utime(next((tmp_path / "tuning").iterdir()), (0, 0))
+    assert memory.load() == TUNING

@@ -83,3 +83,9 @@ def test_products_are_timed_for_every_number_of_rows() -> None:
     seconds = measure_row_seconds([(64, 32), (32, 64)], rows=(3, 16))
     assert list(seconds) == [3, 16]
     assert all(0 < each < math.inf for each in seconds.values())
+
+
+def test_a_guess_stands_unless_another_clearly_gains() -> None:
+    assert best_row_multiple(dict.fromkeys(ROWS, 50.0), guess=16) == 16
+    assert best_row_multiple({n: float(n) for n in ROWS}, guess=16) == 1
+    assert best_row_multiple({n: ragged(4, 1.6)(n) for n in ROWS}, guess=16) == 4

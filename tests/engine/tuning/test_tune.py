@@ -52,7 +52,7 @@ def tune(device: FakeDevice, guesses: Tuning = GUESSES, shapes: tuple[tuple[int,
     steps: TimedSteps = device  # type: ignore[assignment]
     with mock.patch("time.perf_counter", lambda: device.now):
         tuned = Tuner(device, steps, limits, shapes, mx.float32).tune(guesses)
-    assert device.applied[-1] == tuned
+    assert replace(device.applied[-1], is_settled=tuned.is_settled) == tuned
     return tuned
 
 
@@ -111,6 +111,12 @@ def test_the_row_multiple_comes_from_the_products() -> None:
         mock.patch.object(tune_module, "best_row_multiple", return_value=16),
     ):
         assert tune(device, shapes=((64, 64),)).row_multiple == 16
+
+
+@pytest.mark.parametrize(("last_seconds", "is_settled"), [(0.01, True), (0.012, True), (0.02, False)])
+def test_a_machine_that_was_busy_is_known_by_its_first_step(last_seconds: float, is_settled: bool) -> None:
+    device = FakeDevice(lambda tuning, rows: last_seconds if device.now else 0.01)
+    assert tune(device).is_settled == is_settled
 
 
 def test_the_curve_has_a_step_of_each_size() -> None:
