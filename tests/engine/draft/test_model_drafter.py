@@ -139,8 +139,10 @@ def check_drafts(target: str, draft: str, on: Platform, **how: int) -> EagerDraf
     drafting, _ = choose(draft, on=on)
     answers = run(create_loop(chosen, on, None, None))
     speculation = EagerDrafts()
-    loop = create_loop(chosen, on, speculation, create_drafter(drafting, on), **how)
+    drafter = create_drafter(drafting, on)
+    loop = create_loop(chosen, on, speculation, drafter, **how)
     assert run(loop) == answers
+    assert drafter.state() == []  # its slots went with the others
     assert any(plan.moves for plan in loop.plans)
     assert speculation.num_proposed_tokens > NUM_ANSWER_TOKENS
     return speculation
@@ -168,7 +170,7 @@ def test_a_sequence_that_steps_back_begins_anew_in_the_draft_too() -> None:
     chosen, _ = choose("llama")
     answers = run(create_loop(chosen, platform(), None, None))
     speculation = EagerDrafts()
-    loop = create_loop(chosen, platform(), speculation, create_drafter(choose("llama")[0], platform()), 250)
+    loop = create_loop(chosen, platform(), speculation, create_drafter(choose("llama")[0], platform()), 130)
     assert run(loop) == answers
     assert loop.scheduler.stats().num_preemptions > 0
     assert speculation.num_accepted_tokens > 0.9 * speculation.num_proposed_tokens
