@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 from api.engine.draft.account import Account
@@ -205,18 +206,21 @@ class DraftSpeculation:
 
     def _ready(self, able: list[Sequence], best: _Choice, num_decoding: int) -> _Choice:
         """Those who are read, or can be now, draft; of others that are worth it a piece is read."""
-        room = self._room_to_read(num_decoding)
+        room, most = self._room_to_read(num_decoding), self._budget.max_step_tokens
         ready: list[Sequence] = []
         reading: list[tuple[Sequence, int]] = []
         for sequence in sorted(able, key=self._lag):
             lag = self._lag(sequence)
-            if lag > _SHORT_LAG and not self._pays_to_read(sequence, best.advantage, num_decoding):
+            is_short = lag <= _SHORT_LAG
+            if not is_short and not self._pays_to_read(sequence, best.advantage, num_decoding):
                 continue
-            if lag <= room or lag <= _SHORT_LAG:
+            num_read = min(lag, most if is_short else min(most, room))
+            if num_read == lag:
                 ready.append(sequence)
-            elif room > 0:
-                reading.append((sequence, min(room, lag - 1)))
-            room -= lag if lag > _SHORT_LAG else 0
+            elif num_read > 0:
+                reading.append((sequence, num_read))
+            most -= num_read
+            room -= 0 if is_short else num_read
         if len(ready) < len(able):
             best = self._best(ready, num_decoding, _LEAST_ADVANTAGE)
         return _Choice(best.depth, best.advantage, best.drafting, reading)
@@ -235,7 +239,9 @@ class DraftSpeculation:
 
     def _trial(self, able: list[Sequence], num_decoding: int) -> _Choice:
         """Now and then it is tried where it was not expected to pay, as far as that is to be afforded."""
-        able = [s for s in sorted(able, key=self._lag) if self._lag(s) <= self._budget.max_step_tokens]
+        able = sorted(able, key=self._lag)
+        ends = accumulate(self._lag(sequence) for sequence in able)
+        able = [s for s, end in zip(able, ends, strict=True) if end <= self._budget.max_step_tokens]
         for group in (able, able[:1]):
             best = self._best(group, num_decoding, 0.0)
             if not best.depth:
