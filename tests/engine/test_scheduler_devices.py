@@ -64,7 +64,7 @@ def test_streams_get_what_the_best_chunk_size_gives_and_no_less_than_from_a_plai
 @pytest.mark.parametrize("device", [compute_bound(PRESCOTT), row_by_row(SLOW, 32)], ids=name_of)
 def test_a_device_that_nobody_measured_does_not_empty_the_batch(device: Device) -> None:
     """Rows cost the same alone as among many; the target allows few of them."""
-    load = closed_loop(32)
+    load = closed_loop(32, 2)
     seen, plain = adaptive(device, load), plain_loop(device, load)
     assert seen.tokens_per_second >= 1.05 * plain.tokens_per_second
     assert seen.ttft_p50 <= plain.ttft_p50
@@ -73,7 +73,7 @@ def test_a_device_that_nobody_measured_does_not_empty_the_batch(device: Device) 
 
 @pytest.mark.parametrize(
     "device",
-    [memory_bound(SLOW), memory_bound(FAST), cpu(SLOW), cpu(0.04), compute_bound(0.04), stepped(FAST, 16)],
+    [memory_bound(SLOW), cpu(0.04), compute_bound(0.04), stepped(FAST, 16)],
     ids=name_of,
 )
 @pytest.mark.parametrize("has_context", [False, True], ids=["", "with context"])
