@@ -64,6 +64,12 @@ class StepBudget:
         few, many = self._curve.seconds(self._plain_rows), self._curve.seconds(self._plain_rows + _SLOPE_ROWS)
         return max(1e-9, (many - few) / _SLOPE_ROWS)
 
+    def added_seconds(self, num_rows: int, num_more_rows: int) -> float | None:
+        """What a step of ``num_more_rows`` takes beyond one of ``num_rows``; None while nothing is known."""
+        if not self._knows_prompts:
+            return None
+        return max(0.0, self._curve.seconds(num_more_rows) - self._curve.seconds(num_rows))
+
     def observe(self, num_rows: int, num_prompt_rows: int, seconds: float, context: float = 0.0) -> None:
         """Takes the time of one step that ran without idling.
 
