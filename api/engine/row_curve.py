@@ -21,6 +21,7 @@ _LEVEL_WEIGHT = 0.3  # of the newest step in the factor that all sizes share
 _FEWEST_TRUSTED = 3
 _MOST_SURPRISE = math.log(2)  # a single step does not move that factor by more than its share of this
 _LEAST_SHARE = 0.25  # of a step's seconds that its rows take, whatever their context is said to add
+_SLOPE_CHANGE = 0.02  # of what the context is said to cost, that is worth joining all sizes anew
 _NOISE = 1.01  # sizes that fall by less are as good as equal
 # What a further row costs beyond the largest size that was measured, as a share of an average row of that
 # size; and below the smallest. How much of a step is fixed is not known there.
@@ -52,6 +53,7 @@ class _Size:
     prior: _Step | None = None
     steps: deque[_Step] = field(default_factory=lambda: deque(maxlen=_NUM_REMEMBERED))
     at_step: int = 0  # the newest of them
+    point: Point | None = None  # of the median; None: not known for the newest steps
 
     def median(self, context_seconds: float) -> Point:
         """The middle one by the seconds of a row, without those for the context."""
@@ -72,6 +74,7 @@ class _Size:
     def forget(self, at_step: int) -> None:
         """Back to what was measured at load."""
         self.steps.clear()
+        self.point = None
         self.at_step = at_step
         if self.prior is not None:
             self.steps.extend([self.prior] * _FEWEST_TRUSTED)
@@ -88,6 +91,7 @@ class RowCurve:
         self._contexts = ContextCosts()
         self._level = 0.0  # natural logarithm of the factor
         self._num_steps = 0
+        self._joined_slope = 0.0  # of the context, that the points are without
         for num_rows, seconds in sorted((prior or {}).items()):
             index = self._index(num_rows)
             self._sizes[index].prior = _Step(num_rows, seconds)
@@ -115,6 +119,7 @@ class RowCurve:
             off_context = (context_rows - mean_context) / num_rows
             self._contexts.observe(off_context, (step.seconds - mean_seconds) / num_rows)
         size.steps.append(step)
+        size.point = None
         size.at_step = self._num_steps
         self._known.add(index)
         self._forget()
@@ -133,8 +138,10 @@ class RowCurve:
 
     def hoped_seconds(self, num_rows: int) -> float:
         """Of a size that was not measured, nearer to what the next smaller one takes: it is worth a try."""
+        if self._index(num_rows) in self._known:
+            return self.seconds(num_rows)
         before = bisect_left(self._points, (num_rows, 0.0)) - 1
-        if self._index(num_rows) in self._known or before < 0:
+        if before < 0:
             return self.seconds(num_rows)
         return (self.seconds(self._points[before][0]) + self.seconds(num_rows)) / 2
 
@@ -149,8 +156,17 @@ class RowCurve:
                 self._known.discard(index)
 
     def _join(self) -> list[Point]:
-        sizes = [self._sizes[index] for index in sorted(self._known)]
-        return _smooth([(*size.median(self._contexts.slope), len(size.steps)) for size in sizes])
+        slope = self._contexts.slope
+        if abs(slope - self._joined_slope) > _SLOPE_CHANGE * self._joined_slope:
+            self._joined_slope = slope
+            for index in self._known:
+                self._sizes[index].point = None
+        measured = []
+        for index in sorted(self._known):
+            size = self._sizes[index]
+            point = size.point = size.point or size.median(self._joined_slope)
+            measured.append((*point, len(size.steps)))
+        return _smooth(measured)
 
 
 def _smooth(measured: list[tuple[float, float, int]]) -> list[Point]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -19,9 +20,8 @@ _DUE_STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Of a step."""
+    """What a step takes."""
 
-    num_rows: int
     seconds: float
     hoped_seconds: float
 
@@ -54,7 +54,7 @@ class StepBudget:
         self._first_chunk_tokens = first_chunk_tokens
         self._row_multiple = row_multiple
         self._edges = sorted({self._padded(size) for size in self._curve.edges})
-        self._sizes: list[_Size] = []  # those of the edges; made when they are asked for
+        self._sizes: dict[int, _Size] = {}  # by their rows; made when they are asked for
 
     @property
     def seconds_per_row(self) -> float:
@@ -63,6 +63,12 @@ class StepBudget:
             return 0.0
         few, many = self._curve.seconds(self._plain_rows), self._curve.seconds(self._plain_rows + _SLOPE_ROWS)
         return max(1e-9, (many - few) / _SLOPE_ROWS)
+
+    def added_seconds(self, num_rows: int, num_more_rows: int) -> float | None:
+        """What a step of ``num_more_rows`` takes beyond one of ``num_rows``; None while nothing is known."""
+        if not self._knows_prompts:
+            return None
+        return max(0.0, self._curve.seconds(num_more_rows) - self._curve.seconds(num_rows))
 
     def observe(self, num_rows: int, num_prompt_rows: int, seconds: float, context: float = 0.0) -> None:
         """Takes the time of one step that ran without idling.
@@ -117,26 +123,26 @@ class StepBudget:
     ) -> list[Chunk]:
         """Those that end at a size worth telling apart, up to the first that reads so many tokens."""
         chunks: list[Chunk] = []
-        for size in self._priced_sizes():
-            num_rows = size.num_rows - num_decode_rows
-            if num_rows < _FEWEST_TOKENS:
-                continue
-            if size.num_rows > self.max_step_tokens or (chunks and chunks[-1].num_rows >= num_tokens):
+        context_seconds = context * self._curve.context_seconds
+        for edge in self._edges[bisect_left(self._edges, num_decode_rows + _FEWEST_TOKENS) :]:
+            if edge > self.max_step_tokens or (chunks and chunks[-1].num_rows >= num_tokens):
                 break
-            base = num_rows * context * self._curve.context_seconds - plain_seconds
+            size, num_rows = self._size(edge), edge - num_decode_rows
+            base = num_rows * context_seconds - plain_seconds
             chunks.append(Chunk(num_rows, max(0.0, size.seconds + base), max(0.0, size.hoped_seconds + base)))
         return chunks
 
-    def _priced_sizes(self) -> list[_Size]:
-        if not self._sizes:
-            curve = self._curve
-            self._sizes += [_Size(n, curve.seconds(n), curve.hoped_seconds(n)) for n in self._edges]
-        return self._sizes
+    def _size(self, num_rows: int) -> _Size:
+        size = self._sizes.get(num_rows)
+        if size is None:
+            size = _Size(self._curve.seconds(num_rows), self._curve.hoped_seconds(num_rows))
+            self._sizes[num_rows] = size
+        return size
 
     def _read_seconds(self, num_tokens: int) -> float:
         """What reading so many tokens takes by itself."""
-        most = self.max_step_tokens
-        return self._curve.seconds(min(num_tokens, most)) * max(1.0, num_tokens / most)
+        edge = self._edges[min(bisect_left(self._edges, num_tokens), len(self._edges) - 1)]
+        return self._size(edge).seconds * num_tokens / edge
 
     def _padded(self, num_rows: int) -> int:
         return padded_rows(num_rows, self._row_multiple)

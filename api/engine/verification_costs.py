@@ -94,7 +94,10 @@ class VerificationCosts:
         return padded_rows(num_decoding + num_proposed, self._row_multiple) - num_decoding
 
     def _estimate(self, kind: StepKind, plain_seconds: float) -> float:
-        num_added = self._filled(kind.num_decoding, kind.num_proposed) - self._filled(kind.num_decoding, 0)
-        seconds_per_row = self._budget.seconds_per_row or _SHARE_OF_ROW * plain_seconds
-        rows = num_added * seconds_per_row / plain_seconds
+        num_rows = kind.num_decoding + self._filled(kind.num_decoding, kind.num_proposed)
+        num_plain_rows = kind.num_decoding + self._filled(kind.num_decoding, 0)
+        added_seconds = self._budget.added_seconds(num_plain_rows, num_rows)
+        if added_seconds is None:
+            added_seconds = (num_rows - num_plain_rows) * _SHARE_OF_ROW * plain_seconds
+        rows = added_seconds / plain_seconds
         return 1 + _LOST_OVERLAP + _SPAN_SHARE * kind.num_verifying + rows

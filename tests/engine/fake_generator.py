@@ -176,6 +176,7 @@ class FakeGenerator:
         self.fails_next = False
         self._clock = clock
         self._seconds_per_row = seconds_per_row
+        self._running_seconds = 0.0  # of the step in flight
         self._known: dict[int, list[int]] = {}  # sequence id -> its tokens, as the spans told
         self._in_flight: dict[int, list[int]] = {}
         self._in_flight_ids: set[int] = set()
@@ -202,8 +203,9 @@ class FakeGenerator:
         self._drafted = drafted
         self._scores = [self._score(span) for span in plan.spans if span.scored_ids]
         self._in_flight, self._in_flight_ids = sampled, ids
-        if self._clock is not None:
-            self._clock.now += self._seconds(plan)
+        if self._clock is not None:  # what is read now has run since it was handed over
+            self._clock.now += self._running_seconds
+        self._running_seconds = self._seconds(plan)
         return read
 
     def _seconds(self, plan: StepPlan) -> float:

@@ -118,7 +118,7 @@ def create_budget(row_multiple: int = 1, step_seconds: Mapping[int, float] | Non
 
 
 def adaptive(device: Device, load: Load, row_multiple: int = 1, *, is_tuned: bool = False) -> Result:
-    """What the scheduler makes of a load; ``is_tuned``: on a device that was measured at load, each size once."""
+    """What the scheduler makes of a load; ``is_tuned``: on a device that was measured at load."""
     noise = device.noises()
     sizes = {rows: device.seconds(StepRows(0, rows)) * noise() for rows in _TUNED_ROWS} if is_tuned else {}
     return SimulatedServer(device, load, create_budget(row_multiple, sizes), row_multiple).run()

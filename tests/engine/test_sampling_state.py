@@ -137,7 +137,7 @@ THINKING = create_thinking(CHARACTERS, is_open=False)
         ({"grammar": RegexGrammar("a")}, False, True),
         ({"thinking": replace(THINKING, max_tokens=0)}, False, True),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else str(value),
 )
 def test_what_is_more_than_the_best_logit(params: dict[str, object], plain: bool, state: bool) -> None:
     sampling = SamplingParams(**{"temperature": 0.0, **params})  # type: ignore[arg-type]

@@ -94,3 +94,14 @@ def test_rows_of_the_padding_cost_nothing_by_the_estimate() -> None:
     costs.observe(StepKind(8), 0.010)
     assert slowdown(costs, StepKind(8, 1, 1)) == slowdown(costs, StepKind(8, 1, 8))
     assert slowdown(costs, StepKind(8, 1, 9)) > slowdown(costs, StepKind(8, 1, 8))
+
+
+def test_what_was_measured_at_load_tells_where_a_device_changes_its_kernels() -> None:
+    """Row by row up to 8, then flat: proposals beyond cost nothing more."""
+    seconds = {1: 0.01, 2: 0.02, 4: 0.04, 8: 0.08, 16: 0.081, 32: 0.082}
+    budget = StepBudget(stall_seconds=0.1, max_step_tokens=64, first_chunk_tokens=16, step_seconds=seconds)
+    costs = VerificationCosts(budget)
+    costs.observe(StepKind(1), 0.01)
+    few, many = costs.slowdown(StepKind(1, 1, 3)), costs.slowdown(StepKind(1, 1, 31))
+    assert few is not None and many is not None
+    assert few == pytest.approx(4.09, abs=0.2) and many == pytest.approx(8.3, abs=0.3)

@@ -20,14 +20,10 @@ Guess = Callable[[Items[int]], int]
 
 
 class TimedGenerator(FakeGenerator):
-    """Its clock is a device's: a step ends when it is read, and one without rows takes no time."""
-
-    _in_flight_seconds = 0.0
+    """Its clock is a device's: a step without rows takes no time."""
 
     def _seconds(self, plan: StepPlan) -> float:
-        ended = self._in_flight_seconds
-        self._in_flight_seconds = super()._seconds(plan) if plan.spans else 0.0
-        return ended
+        return super()._seconds(plan) if plan.spans else 0.0
 
 
 def create_speculation(

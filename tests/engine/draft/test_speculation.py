@@ -142,13 +142,19 @@ def test_a_long_prompt_is_read_in_pieces_beside_plain_steps() -> None:
 
 def test_what_is_read_in_a_step_is_bounded_for_all_together() -> None:
     """Many prompts that are short each; the plan of memory counts on it."""
-    loop = create_drafting_loop(context_length=200, max_step_tokens=24, max_batch_size=8)
+    loop = create_drafting_loop(
+        seconds_per_row=0.0,
+        draft_seconds=0.0005,
+        context_length=200,
+        max_step_tokens=24,
+        max_batch_size=8,
+    )
     for i in range(1, 9):
         loop.add(create_sequence(i, num_prompt_tokens=10, max_tokens=60))
     loop.finish()
     read = [sum(len(draft.token_ids) for draft in plan.drafts) for plan in loop.plans]
-    assert max(read) <= 24
-    assert loop.scheduler.stats().num_accepted_drafts > 50
+    assert 8 < max(read) <= 24
+    assert loop.scheduler.stats().num_accepted_drafts > 0
 
 
 def test_a_prompt_is_not_read_for_a_short_answer() -> None:
