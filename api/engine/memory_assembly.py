@@ -21,7 +21,7 @@ from api.engine.platform import Platform
 from api.engine.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.prompt_scores import most_scored_rows
 from api.engine.sequence_memory import SequenceMemory
-from api.engine.speculation import most_proposals
+from api.engine.speculation import MOST_SAMPLED_PROPOSALS, most_proposals
 from api.engine.step_memory import StepSizes, widest_row
 from api.errors import StartupError
 
@@ -76,7 +76,8 @@ def estimate_needs(
     state_bytes = chosen.state_bytes if chosen else 0
     sizes = StepSizes(
         num_rows=num_rows,
-        num_sampled_rows=config.max_batch_size,
+        num_sequences=config.max_batch_size,
+        num_sampled_rows=config.max_batch_size + min(num_rows, MOST_SAMPLED_PROPOSALS),
         num_verified_rows=max(
             min(num_rows, config.max_batch_size + most_proposals(config.max_batch_size)),
             config.max_batch_size + 2 * min(num_rows, most_scored_rows(vocab_size)),  # twice as many numbers

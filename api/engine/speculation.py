@@ -22,6 +22,8 @@ from api.step_plan import Draft
 
 _MOST_PROPOSALS = 64  # of one sequence in a step; of several 16 each at most, on average
 _MOST_ON_AVERAGE = 16
+# Of sequences that draw their tokens, together: such rows take several times the memory of greedy ones.
+MOST_SAMPLED_PROPOSALS = 32
 _LEAST_ADVANTAGE = 1.1  # in expected tokens for each second, over plain decoding
 _MOST_SLOWDOWN = 1.5  # of a step in which somebody has no proposals to gain from
 
@@ -105,6 +107,7 @@ class _Offer:
 
     proposer: Proposer
     gains: list[float]
+    is_sampled: bool  # the sequence draws its tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,9 @@ class AdaptiveSpeculation:
         return {s.sequence_id: self._offer(s, min(room_for_proposals(s), _MOST_PROPOSALS)) for s in free}
 
     def _offer(self, sequence: Sequence, num_tokens: int) -> _Offer:
-        found = [_Offer(proposer, proposer.gains(sequence, num_tokens)) for proposer in self._proposers]
+        is_sampled = not sequence.sampling.is_greedy
+        num_tokens = min(num_tokens, MOST_SAMPLED_PROPOSALS) if is_sampled else num_tokens
+        found = [_Offer(each, each.gains(sequence, num_tokens), is_sampled) for each in self._proposers]
         return max(found, key=lambda offer: sum(offer.gains))
 
     def _choose(self, offers: dict[int, _Offer], num_decoding: int) -> _Choice:
@@ -191,8 +196,7 @@ class AdaptiveSpeculation:
 
         Their number is the one with the most expected tokens for each second.
         """
-        gains = [(gain, sequence_id) for sequence_id, offer in offers.items() for gain in offer.gains]
-        gains.sort(reverse=True)
+        gains = _likeliest(offers)
         best: list[int] = []
         best_advantage = _LEAST_ADVANTAGE
         for size in self._costs.sizes(num_decoding, min(len(gains), most_proposals(num_decoding))):
@@ -208,6 +212,20 @@ class AdaptiveSpeculation:
         if slowdown is None or (num_verifying < num_decoding and slowdown > _MOST_SLOWDOWN):
             return 0.0
         return (1 + sum(gain for gain, _ in gains) / num_decoding) / slowdown
+
+
+def _likeliest(offers: dict[int, _Offer]) -> list[tuple[float, int]]:
+    """All gains with their sequence's id, falling, as many of them as memory is planned for."""
+    all_gains = [(gain, sequence_id) for sequence_id, offer in offers.items() for gain in offer.gains]
+    all_gains.sort(reverse=True)
+    room, gains = MOST_SAMPLED_PROPOSALS, []
+    for gain, sequence_id in all_gains:
+        if offers[sequence_id].is_sampled:
+            if not room:
+                continue
+            room -= 1
+        gains.append((gain, sequence_id))
+    return gains
 
 
 def _free(decoding: list[Sequence]) -> list[Sequence]:

@@ -20,7 +20,8 @@ class StepSizes:
     """The largest step, in numbers."""
 
     num_rows: int
-    num_sampled_rows: int  # one for each sequence
+    num_sequences: int
+    num_sampled_rows: int  # one for each sequence, and those of proposals that are drawn
     num_verified_rows: int  # with those of proposals
     row_width: int  # numbers in the widest activation of a row
     vocab_size: int
@@ -33,7 +34,7 @@ class StepSizes:
         activations = self.num_rows * self.row_width * _LIVE_ACTIVATIONS
         logits = self.num_verified_rows * _LIVE_LOGITS + self.num_sampled_rows * _LIVE_SAMPLED_LOGITS
         # Rows of states are joined and written anew as a whole; blocks are joined, then cut into layers.
-        states = 2 * self.num_sampled_rows * self.state_bytes
+        states = 2 * self.num_sequences * self.state_bytes
         numbers = activations + logits * self.vocab_size
         return numbers * _ACTIVATION_BYTES + self.attention_bytes + states + 2 * self.loaded_bytes
 

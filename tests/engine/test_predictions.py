@@ -77,7 +77,7 @@ def receive(made: AdaptiveSpeculation, sequence: Sequence, tokens: list[int]) ->
     for number, token in enumerate(tokens, 1):
         if not sequence.receive(token):
             return number
-        made.accept()
+        made.accept(sequence.sequence_id)
     sequence.proposals, sequence.num_in_flight = (), 0
     return len(tokens)
 

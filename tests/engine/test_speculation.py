@@ -7,7 +7,12 @@ import pytest
 from api.engine import repeats
 from api.engine.repeats import Repeats
 from api.engine.sequence import Sequence
-from api.engine.speculation import AdaptiveSpeculation, NoSpeculation, room_for_proposals
+from api.engine.speculation import (
+    MOST_SAMPLED_PROPOSALS,
+    AdaptiveSpeculation,
+    NoSpeculation,
+    room_for_proposals,
+)
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import StepKind, VerificationCosts
 from api.step_plan import Slot
@@ -265,3 +270,12 @@ def test_no_speculation_is_plain_decoding() -> None:
     assert not made.reads_first([sequence])
     made.propose([sequence])
     assert sequence.proposals == () and made.num_proposed_tokens == 0
+
+
+def test_rows_that_are_drawn_have_no_more_proposals_together_than_memory_is_planned_for() -> None:
+    drawn = SamplingParams(temperature=0.8, seed=1)
+    made = create_speculation(num_decoding=6, slowdown=1.05)
+    sequences = [repeating(sequence_id=i, sampling=drawn if i < 5 else GREEDY) for i in range(6)]
+    propose(made, *sequences)
+    assert 0 < sum(len(s.proposals) for s in sequences[:5]) <= MOST_SAMPLED_PROPOSALS
+    assert sequences[5].proposals

@@ -33,6 +33,7 @@ def test_no_step_takes_more_than_estimated(name: str, start: int) -> None:
     shapes = [array.shape for _, array in tree_flatten(build_model(name).parameters())]
     sizes = StepSizes(
         num_rows=NUM_ROWS,
+        num_sequences=1,
         num_sampled_rows=1,
         num_verified_rows=NUM_ROWS,
         row_width=widest_row(shapes, CONFIGS[name], VOCAB_SIZE),
