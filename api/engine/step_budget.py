@@ -91,7 +91,7 @@ class StepBudget:
         stretch = 1 + plain / max(1e-9, smallest, self._stall_seconds)
         lateness, sizes = 0.0, []
         for num_tokens, waited_seconds in waiting:
-            due = self._read_seconds(num_tokens) * stretch + _DUE_STEPS * plain
+            due = self.read_seconds(num_tokens) * stretch + _DUE_STEPS * plain
             lateness = max(lateness, waited_seconds / due if due else 0.0)
             sizes.append(num_tokens)
         return PromptLine(tuple(sizes), lateness)
@@ -139,7 +139,11 @@ class StepBudget:
             self._sizes[num_rows] = size
         return size
 
-    def _read_seconds(self, num_tokens: int) -> float:
+    def plain_seconds(self, num_rows: int) -> float:
+        """Of a decode step; 0 while nothing is known."""
+        return self._curve.seconds(self._padded(num_rows))
+
+    def read_seconds(self, num_tokens: int) -> float:
         """What reading so many tokens takes by itself."""
         edge = self._edges[min(bisect_left(self._edges, num_tokens), len(self._edges) - 1)]
         return self._size(edge).seconds * num_tokens / edge

@@ -107,7 +107,7 @@ def test_padding_that_does_not_match_the_device_costs_what_it_costs_and_no_more(
 def test_a_burst_is_answered_sooner_than_by_a_plain_loop() -> None:
     for device in (compute_bound(SLOW), memory_bound(FAST), cpu(SLOW)):
         seen, plain = adaptive(device, burst()), plain_loop(device, burst())
-        assert seen.ttft_p50 <= 0.7 * plain.ttft_p50, name_of(device)
+        assert seen.ttft_p50 <= 0.85 * plain.ttft_p50, name_of(device)
         assert seen.tokens_per_second >= plain.tokens_per_second, name_of(device)
 
 
