@@ -69,6 +69,21 @@ def test_a_device_is_measured_once_and_remembered(
     assert json.dumps(tunings)
 
 
+def test_a_device_that_cannot_be_measured_is_guessed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> float:
+        raise RuntimeError("[metal::malloc] too large")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("api.engine.tuning.steps.TimedSteps.decode_seconds", refuse)
+    lines: list[str] = []
+    engine = load_engine(config_for(folder, kv_memory_bytes=10**7, tune="auto"), lines.append)
+    assert "Tuning: not possible ([metal::malloc] too large), first guesses are used" in lines
+    assert engine.describe["tuning"]["step_seconds"] == {}
+    assert not list(tmp_path.rglob("tuning/*"))
+
+
 def test_the_folders_sampling_is_read_and_said_unless_it_is_not_wanted(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "generation_config.json").write_text('{"top_k": 7, "max_new_tokens": 9, "top_p": "x"}')

@@ -59,16 +59,29 @@ class EngineTuning:
         memory = TuningMemory(folder, self._key())
         with exclusive(folder):  # several workers: one measures, alone
             known = memory.load() if self._config.tune == "auto" else None
-            tuning = known or self._measure(engine, guesses, generator)
-            if known is None:
-                memory.save(tuning)
+            measured = None if known else self._try_to_measure(engine, guesses, generator)
+            if measured is not None:
+                memory.save(measured)
+        tuning = known or measured or guesses
         engine.apply(tuning)
-        self._report(f"Tuned{' before' if known else ''}: {tuning.describe()}")
+        if tuning is not guesses:
+            self._report(f"Tuned{' before' if known else ''}: {tuning.describe()}")
         return tuning
 
     def _guesses(self) -> Tuning:
         guesses = first_guesses(self._platform)
         return replace(guesses, max_step_tokens=self._config.max_step_tokens or guesses.max_step_tokens)
+
+    def _try_to_measure(
+        self, engine: TunedEngine, guesses: Tuning, generator: TunableGenerator
+    ) -> Tuning | None:
+        """None where the device refuses a step that is only measured: a server that guesses is a server."""
+        try:
+            return self._measure(engine, guesses, generator)
+        except (RuntimeError, ValueError, MemoryError) as error:  # what MLX raises
+            self._report(f"Tuning: not possible ({error}), first guesses are used")
+            generator.reset()
+            return None
 
     def _measure(self, engine: TunedEngine, guesses: Tuning, generator: TunableGenerator) -> Tuning:
         self._report("Tuning: measuring steps on this device, for some seconds (--tune off: not at all)")
