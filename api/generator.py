@@ -91,6 +91,7 @@ class BatchGenerator:
     def reset(self) -> None:
         """Forgets the step in flight and all sequences' state."""
         self._in_flight = None
+        self._sampler.prepare((), 0)  # no random numbers are kept for a step that does not come
         self._states.reset()
         self._forward.reset()
         self._drafter.reset()

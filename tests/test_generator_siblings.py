@@ -66,7 +66,7 @@ CHOICES = [*((name, "auto") for name in (*FLAT, "deepseek_v3", "qwen3_next")), (
 def test_every_choice_is_mlx_lm_own_greedy_answer(name: str, forward: ForwardChoice) -> None:
     """Prompts longer than the windows, siblings that come late, another request between them."""
     chosen, _ = choose(name, forward)
-    loop = create_mlx_loop(chosen, platform(), Sizes(max_batch_size=3))
+    loop = create_mlx_loop(chosen, platform(), Sizes(max_batch_size=4))
     prompts = {1: create_prompt(70, 1), 2: create_prompt(9, 2)}
     add_choices(loop, 1, prompts[1], 4)
     add_choices(loop, 2, prompts[2], 2)

@@ -22,12 +22,13 @@ def prompts_of_wave(reading: Items[Sequence], budget: StepBudget, now_seconds: f
 
     Call while nobody decodes.
     """
-    if len(reading) < 2:
+    able = [sequence for sequence in reading if not sequence.is_scoring]  # such a prompt takes many steps
+    if len(able) < 2:
         return ()
-    waited_seconds = now_seconds - min(sequence.admitted_seconds for sequence in reading)
-    left_seconds = _MOST_STEPS * budget.plain_seconds(len(reading)) - waited_seconds
+    waited_seconds = now_seconds - min(sequence.admitted_seconds for sequence in able)
+    left_seconds = _MOST_STEPS * budget.plain_seconds(len(able)) - waited_seconds
     wave = []
-    for sequence in reading:
+    for sequence in able:
         left_seconds -= budget.read_seconds(sequence.num_remaining)
         if left_seconds < 0:
             break
