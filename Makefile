@@ -30,7 +30,7 @@ run: $(STAMP) blas
 	exec $(BIN)/python app.py $(if $(MODEL),"$(MODEL)") --host $(HOST) --port $(PORT) $(ARGS)
 
 test: lint blas
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(MAKE) clients
 
 clients: $(DEV_STAMP) $(OPENAI3)/.installed $(OPENAI2)/.installed $(NODE_MODULES)/.installed blas
