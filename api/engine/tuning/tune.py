@@ -16,9 +16,11 @@ from api.engine.tuning.steps import MAX_DECODE_STEPS, DecodeRows, TimedSteps
 from api.types import SamplingParams
 
 LIMIT_SECONDS = 6.0  # of all measurements together, more or less
-_SHARES = {"compile": 0.15, "rows": 0.2, "noise": 0.1, "dispatch": 0.2, "curve": 0.35}
+# What is left is for the curve.
+_SHARES = {"compile": 0.15, "rows": 0.15, "noise": 0.1, "dispatch": 0.2}
 _TIMED_SECONDS = 0.05  # of one timing, where steps are short enough
 _FEWEST_STEPS = 2 * FEWEST_PAIRS * 5  # of two ways in turn, those included that do not count
+_STEPS_A_SIZE = 4  # those included that do not count
 _LEAST_STEP_ROWS = 64
 _ROWS = 8  # sequences in the steps that are compared
 _LONG_CAPACITY = 2048
@@ -70,11 +72,13 @@ class Tuner:
         self._shapes = product_shapes
         self._dtype = dtype
         self._rows = min(_ROWS, limits.num_rows)
+        self._started_seconds = 0.0
         self._plain_seconds = 0.0  # of a decode step with the guesses
 
     def tune(self, guesses: Tuning) -> Tuning:
         """Leaves the engine empty, with the choices applied."""
         tuning = guesses
+        self._started_seconds = time.perf_counter()
         self._engine.apply(tuning)
         self._plain_seconds = self._steps.decode_seconds(DecodeRows(self._rows), 1)
         for choose in (self._compile, self._fill_rows, self._noise, self._dispatch, self._curve):
@@ -129,18 +133,22 @@ class Tuner:
         return replace(found, gains=_noted(tuning, "dispatch early", short)) if limit_bytes else found
 
     def _curve(self, tuning: Tuning) -> Tuning:
-        """Steps of single rows as far as the batch goes, then a prompt's chunks."""
-        end_seconds = time.perf_counter() + self._limits.seconds * _SHARES["curve"]
-        seconds: dict[int, float] = {}
+        """Steps of single rows while they are few, else a prompt's chunks; sizes far apart come first.
+
+        What the choices before did not use is there for it.
+        """
+        end_seconds = self._started_seconds + self._limits.seconds
+        seconds = {self._rows: self._plain_seconds}
         for num_rows in _sizes(tuning.max_step_tokens):
-            if seconds and time.perf_counter() + 3 * max(seconds.values()) > end_seconds:
-                break  # twice as many rows, the first time and once more
-            seconds[num_rows] = self._step_seconds(num_rows)
-        measured = replace(tuning, step_seconds=seconds)
+            nearest = min(seconds, key=lambda known: abs(known - num_rows))
+            expected = seconds[nearest] * max(1.0, num_rows / nearest) ** 0.5
+            if time.perf_counter() + _STEPS_A_SIZE * expected <= end_seconds:
+                seconds[num_rows] = self._step_seconds(num_rows)
+        measured = replace(tuning, step_seconds=dict(sorted(seconds.items())))
         return replace(measured, max_step_tokens=largest_useful_step(seconds, tuning.max_step_tokens))
 
     def _step_seconds(self, num_rows: int) -> float:
-        if num_rows <= self._limits.num_rows:
+        if num_rows <= self._rows:
             return self._steps.decode_seconds(DecodeRows(num_rows), 2)
         return self._steps.chunk_seconds(num_rows, 1)
 
@@ -217,5 +225,7 @@ def _noted(tuning: Tuning, name: str, found: Comparison) -> dict[str, float]:
 
 
 def _sizes(most: int) -> list[int]:
-    sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most]
-    return [*sizes, most]
+    """Powers of two up to ``most``, and that: every third at first, then what lies between."""
+    sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most] + [most]
+    coarse = [size for index, size in enumerate(sizes) if index % 3 == 2 or size == most]
+    return coarse + [size for size in sizes if size not in coarse]

@@ -126,6 +126,12 @@ def test_the_curve_has_a_step_of_each_size() -> None:
     assert tuned.step_seconds[8] == pytest.approx(0.008) and tuned.step_seconds[128] == pytest.approx(0.0428)
 
 
+def test_a_device_that_is_slow_tells_of_sizes_far_apart_first() -> None:
+    device = FakeDevice(lambda tuning, rows: 0.1 + 0.005 * rows.num_rows, lambda rows: 0.1 + 0.003 * rows)
+    tuned = tune(device)
+    assert {8, 32, 256} <= set(tuned.step_seconds) and device.now < 9
+
+
 def test_a_slow_device_is_not_measured_for_minutes() -> None:
     device = FakeDevice(lambda tuning, rows: 1.0 + 0.1 * rows.num_rows, lambda rows: 0.3 * rows)
     tuned = tune(device)
