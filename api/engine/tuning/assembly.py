@@ -97,6 +97,7 @@ class EngineTuning:
         tuning = tuner.tune(guesses)
         if self._config.max_step_tokens is not None:  # a user's word stands
             tuning = replace(tuning, max_step_tokens=self._config.max_step_tokens)
+        mx.synchronize()
         gc.collect()  # arrays of the last steps, in cycles: what is held now counts as loaded
         mx.clear_cache()
         return tuning
