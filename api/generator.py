@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from api.engine.dispatch import dispatch
 from api.engine.draft.drafter import Drafted, Drafter, NoDrafter
 from api.engine.forward.interface import Forward
 from api.engine.prompt_scores import PromptScores, divide_rows
@@ -104,7 +105,7 @@ class BatchGenerator:
         if sum(array.nbytes for array in state) > self.early_limit_bytes:
             return False
         self._forward.settle()
-        _async_eval(logits, *state)
+        dispatch(logits, *state)
         return True
 
     def _dispatch(self, logits: mx.array, spans: Sequence[Span], drafted: Drafted | None) -> _Step:
@@ -112,11 +113,11 @@ class BatchGenerator:
         pending = [*self._forward.state(), *self._drafter.state()]
         scores, logits = self._score(logits, spans)
         if not all(is_plain(span) for span in sampling):
-            _async_eval(logits, *pending)
+            dispatch(logits, *pending)
             pending = []
         self._states.extend(spans)
         step = _Step(self._sample(logits, sampling), scores, drafted)
-        _async_eval(*step.arrays(), *pending)
+        dispatch(*step.arrays(), *pending)
         return step
 
     def _score(self, logits: mx.array, spans: Sequence[Span]) -> tuple[PromptScores | None, mx.array]:
@@ -156,7 +157,3 @@ class BatchGenerator:
             self._states.record(token.sequence_id, token.token_id)
         drafted = step.drafted.read() if step.drafted else ()
         return [*drafted, *(step.scores.read() if step.scores else ()), *sampled]
-
-
-def _async_eval(*arrays: mx.array) -> None:
-    mx.async_eval(*arrays)  # type: ignore[no-untyped-call]

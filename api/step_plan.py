@@ -10,9 +10,12 @@ from api.types import FinishReason, SamplingParams
 DRAFTED = -1  # in the place of a token that the step's own draft says
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Slot:
-    """A place for one sequence's KV: row ``index`` of the arrays of class ``capacity`` (in tokens)."""
+    """A place for one sequence's KV: row ``index`` of the arrays of class ``capacity`` (in tokens).
+
+    In the order in which a plan's single rows stand.
+    """
 
     capacity: int
     index: int

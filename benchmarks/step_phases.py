@@ -40,7 +40,7 @@ class StepPhases:
             (generator._sampler, "prepare", "noise"),
             (generator, "_sample", "sampling"),
             (generator, "_read", "reading"),
-            (generator_module, "_async_eval", "dispatch"),
+            (generator_module, "dispatch", "dispatch"),
         ]
         with ExitStack() as stack:
             for owner, name, phase in places:

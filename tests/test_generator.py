@@ -112,9 +112,9 @@ def test_steps_are_dispatched_early_only_up_to_so_many_bytes_of_state(limit_byte
     loop.add(create_sequence(1, max_tokens=8, prompt=[1, 2, 3]))
     loop.step()
     events: list[str] = []
-    dispatch, read = generator_module._async_eval, loop.generator._read
+    dispatch, read = generator_module.dispatch, loop.generator._read
     with (
-        mock.patch.object(generator_module, "_async_eval", lambda *a: (events.append("d"), dispatch(*a))),
+        mock.patch.object(generator_module, "dispatch", lambda *a: (events.append("d"), dispatch(*a))),
         mock.patch.object(loop.generator, "_read", lambda: (events.append("r"), read())[1]),
     ):
         loop.step()

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from api.engine.sequence import Sequence
-from api.step_plan import Span
+from api.step_plan import Slot, Span
 
 
 def make_spans(chosen: list[tuple[Sequence, int]]) -> tuple[Span, ...]:
     """Spans in the order that ``StepPlan`` promises; called before the rows count as computed."""
-    singles = sorted((pair for pair in chosen if pair[1] == 1), key=lambda pair: _slot_order(pair[0]))
+    singles = sorted((pair for pair in chosen if pair[1] == 1), key=lambda pair: _slot(pair[0]))
     return tuple(_span(*pair) for pair in (*singles, *(pair for pair in chosen if pair[1] > 1)))
 
 
@@ -40,19 +40,18 @@ def _rows_of(span: Span) -> tuple[Span, ...]:
     )
 
 
-def _slot_order(sequence: Sequence) -> tuple[int, int]:
+def _slot(sequence: Sequence) -> Slot:
     assert sequence.slot is not None
-    return sequence.slot.capacity, sequence.slot.index
+    return sequence.slot
 
 
 def _span(sequence: Sequence, num_rows: int) -> Span:
-    assert sequence.slot is not None
     start, proposals = sequence.num_computed, sequence.proposals
     scored = sequence.scored_positions(num_rows)
     is_first_after_copy = 0 < start == sequence.num_copied
     return Span(
         sequence_id=sequence.sequence_id,
-        slot=sequence.slot,
+        slot=_slot(sequence),
         start=start,
         token_ids=(*sequence.token_ids[start : start + num_rows - len(proposals)], *proposals),
         num_samples=num_rows if proposals else int(start + num_rows == sequence.num_known),

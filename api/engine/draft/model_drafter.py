@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
+from api.engine.dispatch import dispatch
 from api.engine.draft.drafter import Drafted
 from api.engine.forward.interface import Forward
 from api.engine.sampler import Sampler
 from api.engine.sampling_state import Row
-from api.step_plan import Draft, Slot, Span, StepPlan
+from api.step_plan import Draft, Span, StepPlan
 from api.types import SamplingParams
 
 _GREEDY = SamplingParams(temperature=0.0)
@@ -75,8 +76,8 @@ class ModelDrafter:
         columns = [token_ids]
         places = {(sequence_id, 0): place for place, sequence_id in enumerate(ids)}
         for depth in range(1, max(counts[each] for each in ids)):
-            _async_eval(token_ids, *self._forward.state())
-            staying = sorted((s for s in spans if counts[s.sequence_id] > depth), key=_slot_order)
+            dispatch(token_ids, *self._forward.state())
+            staying = sorted((s for s in spans if counts[s.sequence_id] > depth), key=lambda span: span.slot)
             before = {span.sequence_id: row for row, span in enumerate(spans)}
             spans = [_next_span(span) for span in staying]
             inputs = token_ids[mx.array([before[span.sequence_id] for span in spans])]
@@ -106,7 +107,7 @@ class ModelDrafter:
 def _first_spans(drafts: Iterable[Draft], rows: dict[int, Span]) -> tuple[Span, ...]:
     """In the order of a plan's; ``rows``: the sequences' spans in the step that verifies."""
     spans = [_first_span(draft, rows.get(draft.sequence_id)) for draft in drafts]
-    return tuple(sorted(spans, key=lambda span: (span.num_tokens > 1, *_slot_order(span))))
+    return tuple(sorted(spans, key=lambda span: (span.num_tokens > 1, span.slot)))
 
 
 def _first_span(draft: Draft, row: Span | None) -> Span:
@@ -125,12 +126,3 @@ def _first_span(draft: Draft, row: Span | None) -> Span:
 def _next_span(span: Span) -> Span:
     """The row behind it, whose token is on the device only."""
     return replace(span, start=span.start + span.num_tokens, token_ids=(), sample_index=span.sample_index + 1)
-
-
-def _slot_order(span: Span) -> tuple[int, int]:
-    slot: Slot = span.slot
-    return slot.capacity, slot.index
-
-
-def _async_eval(*arrays: mx.array) -> None:
-    mx.async_eval(*arrays)  # type: ignore[no-untyped-call]

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import mlx.core as mx
 
+from api.engine.row_sizes import padded_rows
+
 # Sizes of steps, with all that the multiples fill them up to.
 ROWS = (3, 4, 5, 7, 8, 11, 12, 15, 16, 19, 20, 23, 24, 28, 30, 32, 37, 40, 44, 48, 53, 56, 60, 64)
 _MOST_ROUNDS = 5
@@ -65,7 +67,7 @@ def best_row_multiple(
 
     Numbers of rows count alike if all that they would be filled up to was measured as well.
     """
-    counted = [n for n in seconds_by_rows if all(_filled(n, m) in seconds_by_rows for m in candidates)]
+    counted = [n for n in seconds_by_rows if all(padded_rows(n, m) in seconds_by_rows for m in candidates)]
     chosen, chosen_gain = guess, _gain(seconds_by_rows, counted, guess)
     for multiple in sorted(candidates):
         gain = _gain(seconds_by_rows, counted, multiple)
@@ -74,17 +76,13 @@ def best_row_multiple(
     return chosen
 
 
-def _filled(num_rows: int, multiple: int) -> int:
-    return -(-num_rows // multiple) * multiple
-
-
 def _gain(seconds_by_rows: Mapping[int, float], counted: Sequence[int], multiple: int) -> float:
     """By how much less time the steps take when they are filled up: the mean of the ratios' logarithms."""
-    ratios = [seconds_by_rows[n] / seconds_by_rows[_filled(n, multiple)] for n in counted]
+    ratios = [seconds_by_rows[n] / seconds_by_rows[padded_rows(n, multiple)] for n in counted]
     return sum(map(math.log, ratios)) / max(1, len(ratios))
 
 
 def _doubt(counted: Sequence[int], multiple: int) -> float:
     """What noise alone may look like: many numbers of rows hang on the few that they are filled up to."""
-    num_filled = len({_filled(n, multiple) for n in counted})
+    num_filled = len({padded_rows(n, multiple) for n in counted})
     return _CONFIDENCE * _NOISE * math.sqrt(1 / num_filled + 1 / len(counted)) if counted else math.inf

@@ -33,7 +33,10 @@ class DecodeRows:
 
 
 class TimedSteps:
-    """Runs steps one behind another, as the batch thread does, and says what one takes."""
+    """Runs steps one behind another, as the batch thread does, and says what one takes.
+
+    The generator is empty before and after.
+    """
 
     def __init__(self, generator: StepRunner) -> None:
         self._generator = generator
@@ -43,7 +46,6 @@ class TimedSteps:
 
         ``num_steps`` and what comes before must fit the class.
         """
-        self._generator.reset()
         self._start(rows)
         for index in range(_NUM_WARM_UP_STEPS):
             self._generator.step(_decode_plan(rows, index))
@@ -58,7 +60,6 @@ class TimedSteps:
 
     def chunk_seconds(self, num_rows: int, num_steps: int) -> float:
         """Of one step with so many rows of one prompt from its beginning, on average."""
-        self._generator.reset()
         plans = [_chunk_plan(num_rows, index) for index in range(num_steps + 1)]
         self._generator.step(plans[0])
         self._generator.step(StepPlan(num_slots=plans[0].num_slots))

@@ -12,7 +12,7 @@ import mlx.core as mx
 from api.engine.tuning.choices import Tuning
 from api.engine.tuning.pairs import FEWEST_PAIRS, LEAST_GAIN, Comparison, compare
 from api.engine.tuning.row_products import best_row_multiple, measure_row_seconds
-from api.engine.tuning.steps import MAX_DECODE_STEPS, DecodeRows, TimedSteps
+from api.engine.tuning.steps import GREEDY, MAX_DECODE_STEPS, DecodeRows, TimedSteps
 from api.types import SamplingParams
 
 LIMIT_SECONDS = 6.0  # of all measurements together, more or less
@@ -164,9 +164,9 @@ class Tuner:
         return _FEWEST_STEPS * self._plain_seconds < self._limits.seconds * _SHARES[share]
 
     def _compare(
-        self, guess: Tuning, other: Tuning, share: str, sampling: SamplingParams | None = None
+        self, guess: Tuning, other: Tuning, share: str, sampling: SamplingParams = GREEDY
     ) -> Comparison:
-        rows = DecodeRows(self._rows, sampling=sampling) if sampling else DecodeRows(self._rows)
+        rows = DecodeRows(self._rows, sampling=sampling)
         limit_seconds = self._limits.seconds * _SHARES[share]
         return compare(self._timed(guess, rows), self._timed(other, rows), limit_seconds)
 
