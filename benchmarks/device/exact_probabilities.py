@@ -21,7 +21,7 @@ def probabilities(
     allowed: Sequence[int] | None = None,
 ) -> Floats:
     """``[vocabulary]``; ``allowed``: the tokens that a grammar lets through, None: all."""
-    scores = change_logits(logits, sampling, prompt, answer)
+    scores = changed_logits(logits, sampling, prompt, answer)
     if allowed is not None:
         scores = np.where(np.isin(np.arange(len(scores)), allowed), scores, -np.inf)
     if sampling.is_greedy:
@@ -29,7 +29,7 @@ def probabilities(
     return keep(softmax(scores / sampling.temperature), sampling)
 
 
-def change_logits(
+def changed_logits(
     logits: NDArray[Any], sampling: SamplingParams, prompt: Sequence[int], answer: Sequence[int]
 ) -> Floats:
     """Penalties, biases and ends that would come too early, token by token."""

@@ -15,7 +15,7 @@ from api.engine.sampling_state import Row, SamplingState, needs_state
 from api.step_plan import SampledToken, Slot, Span
 from api.types import SamplingParams
 from benchmarks.device.exact_probabilities import (
-    change_logits,
+    changed_logits,
     chi_square,
     chi_square_limit,
     probabilities,
@@ -112,7 +112,7 @@ def check_case(sampler: Sampler, logits: NDArray[np.float32], case: Case, num_dr
 def check_logprobs(sampler: Sampler, logits: NDArray[np.float32], at: str) -> Finding:
     """Of the changed logits, before temperature."""
     sampling = SamplingParams(temperature=0.7, frequency_penalty=0.5, num_top_logprobs=5)
-    scores = change_logits(logits, sampling, PROMPT, ANSWER)
+    scores = changed_logits(logits, sampling, PROMPT, ANSWER)
     logprobs = scores - scores.max() - np.log(np.exp(scores - scores.max()).sum())
     worst = 0.0
     for token in draw(sampler, logits, sampling, _ROWS):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
@@ -80,23 +79,6 @@ def create_row(
     state.extend(span)
     state.follow(len(answer))
     return Row(span, state)
-
-
-def changed_logits(
-    logits: NDArray[Any], sampling: SamplingParams, prompt: Sequence[int], answer: Sequence[int]
-) -> NDArray[np.float64]:
-    """One row's logits ``[vocabulary]`` after penalties, biases and bans, token by token."""
-    changed = logits.astype(np.float64)
-    for token in {*prompt, *answer}:
-        divisor = sampling.repetition_penalty
-        changed[token] = changed[token] / divisor if changed[token] > 0 else changed[token] * divisor
-    for token in set(answer):
-        changed[token] -= sampling.frequency_penalty * list(answer).count(token) + sampling.presence_penalty
-    for token, bias in sampling.logit_bias:
-        changed[token] += bias
-    if len(answer) < sampling.min_tokens:
-        changed[list(sampling.end_token_ids)] = -np.inf
-    return changed
 
 
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

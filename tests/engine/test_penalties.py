@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from api.engine.penalties import change_logits
 from api.types import SamplingParams
-from tests.engine.sampling_factories import changed_logits, create_row
+from benchmarks.device.exact_probabilities import changed_logits
+from tests.engine.sampling_factories import create_row
 
 pytestmark = pytest.mark.device
 

@@ -14,13 +14,13 @@ from api.engine.sampling_state import Row
 from api.errors import ServerSideError
 from api.step_plan import SampledToken
 from api.types import SamplingParams
+from benchmarks.device.exact_probabilities import changed_logits
 from tests.engine.drawing import BOTH, sample, span
 from tests.engine.sampling_factories import (
     CHARACTERS,
     END_THINK,
     EOS,
     RegexGrammar,
-    changed_logits,
     create_row,
     log_softmax,
     token_ids,

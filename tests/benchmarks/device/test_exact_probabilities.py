@@ -5,7 +5,7 @@ import pytest
 
 from api.types import SamplingParams
 from benchmarks.device.exact_probabilities import (
-    change_logits,
+    changed_logits,
     chi_square,
     chi_square_limit,
     group,
@@ -48,7 +48,7 @@ def test_changes_by_hand() -> None:
         min_tokens=4,
         end_token_ids=(2,),
     )
-    found = change_logits(np.array([4.0, -4.0, 1.0, 0.0]), sampling, prompt=[0], answer=[1, 1])
+    found = changed_logits(np.array([4.0, -4.0, 1.0, 0.0]), sampling, prompt=[0], answer=[1, 1])
     assert found.tolist() == [2.0, -8.0 - 1.0 - 0.25, -np.inf, 5.0]
 
 
