@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import time
 from pathlib import Path
 
+from api.engine.model_loader.measured_file import read_measured, write_measured
 from api.engine.tuning.choices import Tuning, from_json, to_json
-
-# What was measured on a busy machine is measured again, but not at each start of many.
-_UNSETTLED_SECONDS = 3600.0
 
 
 class TuningMemory:
@@ -23,19 +18,12 @@ class TuningMemory:
 
     def load(self) -> Tuning | None:
         """None where nothing is remembered that can be read, or what a busy machine gave some time ago."""
+        found = read_measured(self._path)
         try:
-            tuning = from_json(json.loads(self._path.read_text()))
-            age_seconds = time.time() - self._path.stat().st_mtime
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None if found is None else from_json(found)
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
-        return tuning if tuning.is_settled or age_seconds < _UNSETTLED_SECONDS else None
 
     def save(self, tuning: Tuning) -> None:
-        """Another process sees the old file or the new one, whole. Not to be able to write is no error."""
-        new = self._path.with_suffix(f".{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps(to_json(tuning)) + "\n")
-            new.replace(self._path)
-        except OSError:
-            return
+        """Not to be able to write is no error."""
+        write_measured(self._path, to_json(tuning))

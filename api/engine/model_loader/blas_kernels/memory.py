@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from api.engine.model_loader.blas_kernels.candidates import Processor
 from api.engine.model_loader.cores import visible_cores
+from api.engine.model_loader.measured_file import read_measured, write_measured
 
-# What a busy machine gave is measured again, but not at each start of many.
-_UNSETTLED_SECONDS = 3600.0
 _VERSION = 1  # raised when what is measured, or how it is written, changes
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -46,23 +42,21 @@ def remembered_file(folder: Path, library: Path, processor: Processor, num_threa
 
 def recall(file: Path, is_known: Callable[[str], bool]) -> KernelChoice | None:
     """None where nothing is remembered, or nothing that makes sense."""
+    read = read_measured(file)
+    if read is None:
+        return None
     try:
-        read = json.loads(file.read_bytes())
         choice = KernelChoice(
             *(read["kernels"], float(read["gflops"]), read["own_core"]),
             None if read["own_gflops"] is None else float(read["own_gflops"]),
         )
-        holds = read["is_settled"] is True or time.time() - file.stat().st_mtime < _UNSETTLED_SECONDS
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
     names_are_text = all(each is None or isinstance(each, str) for each in (choice.kernels, choice.own_core))
     is_sane = names_are_text and (choice.kernels is None or is_known(choice.kernels))
-    return choice if holds and is_sane else None
+    return choice if is_sane else None
 
 
 def remember(file: Path, choice: KernelChoice, is_settled: bool) -> None:
     """As far as it can be written; measured again next time where it cannot."""
-    part = file.with_suffix(f".{os.getpid()}.part")
-    with suppress(OSError):
-        part.write_text(json.dumps({**asdict(choice), "is_settled": is_settled}))
-        part.replace(file)
+    write_measured(file, {**asdict(choice), "is_settled": is_settled})
