@@ -16,7 +16,7 @@ from api.engine.device_memory import DeviceMemory, give_back_memory
 from api.engine.draft.assembly import DraftModel, DraftPlace, check_vocabulary, load_draft
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.memory_assembly import build_memory, estimate_needs
-from api.engine.memory_plan import require_step
+from api.engine.memory_plan import Needs, require_step
 from api.engine.model_loader.generation_config import describe, read_sampling_defaults
 from api.engine.model_loader.gguf import GetModelClasses
 from api.engine.model_loader.load import LoadedModel, load_model
@@ -31,6 +31,7 @@ from api.engine.prompt_scores import most_scored_rows
 from api.engine.repeats import Repeats
 from api.engine.sampler import Sampler
 from api.engine.scheduler import Scheduler
+from api.engine.sequence_memory import SequenceMemory
 from api.engine.speculation import AdaptiveSpeculation, NoSpeculation, Speculation
 from api.engine.step_budget import StepBudget
 from api.engine.tuning.assembly import EngineTuning
@@ -78,73 +79,50 @@ def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = lo
     ``read_model`` brings the weights: whoever measures devices makes random ones.
     Raises StartupError with one clear line for everything that can be wrong with a model.
     """
-    check_disk_folder(config.engine)
+    engine = config.engine
+    check_disk_folder(engine)
     _check_kv_memory(config)
     platform = detect_platform()
     prepare_device(platform)
-    files = locate_model(config.engine.model, report)
-    draft_files = locate_model(config.engine.draft_model, report) if config.engine.draft_model else None
-    sampling_defaults = _sampling_defaults(files, config.engine, report)
+    files = locate_model(engine.model, report)
+    draft_files = locate_model(engine.draft_model, report) if engine.draft_model else None
+    sampling_defaults = _sampling_defaults(files, engine, report)
     find_classes = class_finder(load_model_package(platform.model_functions))
-    loaded = read_model(files, config.engine, find_classes, report)
+    loaded = read_model(files, engine, find_classes, report)
     tokenizer = _load_tokenizer(loaded, config, report)
     vocab_size = loaded.vocab_size or _FALLBACK_VOCAB_SIZE
-    max_step_tokens = config.engine.max_step_tokens or platform.max_step_tokens
-    needs = partial(estimate_needs, config.engine, loaded, platform, max_step_tokens, vocab_size)
+    max_step_tokens = engine.max_step_tokens or platform.max_step_tokens
+    needs = partial(estimate_needs, engine, loaded, platform, max_step_tokens, vocab_size)
     require_step(free_bytes(), needs())
     chosen = choose_forward(
-        loaded.model,
-        platform,
-        vocab_size,
-        max_step_tokens,
-        config.engine.forward,
-        report,
-        config.engine.kv_bits,
+        loaded.model, platform, vocab_size, max_step_tokens, engine.forward, report, engine.kv_bits
     )
     draft = None
     if draft_files is not None and _can_draft(chosen):
-        tokens = partial(read_token_strings, trust_remote_code=config.engine.trust_remote_code)
-        num_shared = check_vocabulary(draft_files, tokenizer.token_strings(), tokens)
-        place = DraftPlace(config.engine, platform, max_step_tokens, loaded, num_shared)
+        num_shared = _num_shared_tokens(draft_files, tokenizer, engine)
+        place = DraftPlace(engine, platform, max_step_tokens, loaded, num_shared)
         draft = load_draft(draft_files, place, find_classes, report)
     give_back_memory(platform)
-    with_draft = draft.beside(chosen) if draft else chosen
-    all_needs = draft.needs(needs(chosen)) if draft else needs(chosen)
-    num_weight_bytes = loaded.weight_bytes + (draft.loaded.weight_bytes if draft else 0)
-    memory = build_memory(
-        config.engine, loaded, with_draft, all_needs, config.workers, report, num_weight_bytes
-    )
+    memory = _build_memory(config, loaded, chosen, needs(chosen), draft, report)
     sampler = Sampler(platform)
-    tuning = EngineTuning(config.engine, platform, loaded, chosen, memory.slots, report).run(
+    tuning = EngineTuning(engine, platform, loaded, chosen, memory.slots, report).run(
         sampler, BatchGenerator(chosen.forward, sampler)
     )
-    budget = _step_budget(config.engine, tuning, vocab_size)
-    fingerprint = _fingerprint(loaded, chosen, platform, config.engine.kv_bits, tuning)
+    budget = _step_budget(engine, tuning, vocab_size)
+    fingerprint = _fingerprint(loaded, chosen, platform, engine.kv_bits, tuning)
     disk, forward = open_prefix_disk(
-        config.engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
+        engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
     )
+    speculation = _speculation(engine, chosen, budget, tuning, draft, report)
+    drafter = draft.drafter() if draft else None
     grammars = GrammarService(VocabularySource.of(tokenizer))
+    max_tokens = config.default_max_tokens or sampling_defaults.max_tokens
     return LoadedEngine(
-        scheduler=Scheduler(
-            memory,
-            budget,
-            config.engine.max_batch_size,
-            speculation=_speculation(config.engine, chosen, budget, tuning, draft, report),
-        ),
+        scheduler=Scheduler(memory, budget, engine.max_batch_size, speculation=speculation),
         generator=BatchGenerator(
-            forward,
-            sampler,
-            platform.release_memory,
-            tuning.early_limit_bytes,
-            draft.drafter() if draft else None,
+            forward, sampler, platform.release_memory, tuning.early_limit_bytes, drafter
         ),
-        prompt_reader=PromptReader(
-            tokenizer,
-            spell=grammars.spell,
-            context_length=loaded.context_length,
-            memory_tokens=memory.slots.max_sequence_tokens,
-            default_max_tokens=config.default_max_tokens or sampling_defaults.max_tokens,
-        ),
+        prompt_reader=_prompt_reader(tokenizer, grammars, loaded, memory, max_tokens),
         grammars=grammars,
         prefix_disk=disk,
         model_names=files.names,
@@ -188,6 +166,43 @@ def _load_tokenizer(loaded: LoadedModel, config: ServerConfig, report: Report) -
         support = tokenizer.template_support
         (log.warning if support.folded else report)(support.describe())
     return tokenizer
+
+
+def _num_shared_tokens(draft_files: ModelFiles, tokenizer: Tokenizer, config: EngineConfig) -> int:
+    tokens = partial(read_token_strings, trust_remote_code=config.trust_remote_code)
+    return check_vocabulary(draft_files, tokenizer.token_strings(), tokens)
+
+
+def _build_memory(
+    config: ServerConfig,
+    loaded: LoadedModel,
+    chosen: ChosenForward,
+    needs: Needs,
+    draft: DraftModel | None,
+    report: Report,
+) -> SequenceMemory:
+    """For the model's chats, and the draft model's beside them."""
+    num_weight_bytes = loaded.weight_bytes
+    if draft is not None:
+        chosen, needs = draft.beside(chosen), draft.needs(needs)
+        num_weight_bytes += draft.loaded.weight_bytes
+    return build_memory(config.engine, loaded, chosen, needs, config.workers, report, num_weight_bytes)
+
+
+def _prompt_reader(
+    tokenizer: Tokenizer,
+    grammars: GrammarService,
+    loaded: LoadedModel,
+    memory: SequenceMemory,
+    default_max_tokens: int | None,
+) -> PromptReader:
+    return PromptReader(
+        tokenizer,
+        spell=grammars.spell,
+        context_length=loaded.context_length,
+        memory_tokens=memory.slots.max_sequence_tokens,
+        default_max_tokens=default_max_tokens,
+    )
 
 
 def _step_budget(config: EngineConfig, tuning: Tuning, vocab_size: int) -> StepBudget:

@@ -22,7 +22,7 @@ if not __package__:  # run as a file
 
 from api.config import EngineConfig, ServerConfig
 from api.types import SamplingParams
-from benchmarks.decode_steps import TEMPERATURE, ProjectBatch, Turns, batch_generator, single_stream
+from benchmarks.decode_steps import Turns
 from benchmarks.host_model import host_model_folder
 from benchmarks.sampling_cost import SchemaGrammar
 from benchmarks.scenarios import measure_throughput, warm_up
@@ -35,6 +35,9 @@ TARGETS = {1: 0.7, 8: 0.5, 32: 0.25}  # of BatchGenerator's step
 STREAM_TARGET = 1.0  # of generate_step's
 MOST_MORE_OPERATIONS = 3.0  # a layer, over the plain model's
 NUM_PHASE_STEPS = 30
+PROMPT = tuple(range(1000, 1016))
+TEMPERATURE = 0.8
+MAX_TOKENS = 4000  # more than anybody counts
 
 
 @dataclass(slots=True)
@@ -44,28 +47,38 @@ class HostCost:
     engine: Any
     model: Any
     grammar: SchemaGrammar
-    next_id: int = 1 << 40
 
-    def batch(self, kind: str, num_rows: int) -> ProjectBatch:
-        first_id, self.next_id = self.next_id, self.next_id + num_rows
+    def batch(self, kind: str, num_rows: int) -> Any:
+        """So many sequences in an engine that has no others, none of which ends by itself."""
+        from benchmarks.device.runners import EngineRunner
+
         sampling = {
             "greedy": lambda row: SamplingParams(temperature=0.0),
             "sampled": lambda row: SamplingParams(temperature=TEMPERATURE, seed=row),
             "grammar": lambda row: SamplingParams(temperature=0.0, grammar=self.grammar),
         }[kind]
-        return ProjectBatch(self.engine, [sampling(row) for row in range(num_rows)], first_id)
+        runner = EngineRunner(self.engine, uses_prefix_cache=True)
+        for row in range(num_rows):
+            runner.add(PROMPT, MAX_TOKENS, sampling(row))
+        return runner
 
     def compare(self, kind: str, num_rows: int, num_turns: int) -> Turns:
         """``kind``: greedy or sampled."""
-        temperature = TEMPERATURE if kind == "sampled" else 0.0
-        ours = self.batch(kind, num_rows)
-        turns = Turns(
-            {"ours": ours.step, "BatchGenerator": batch_generator(self.model, num_rows, temperature)}
-        )
+        from mlx_lm.sample_utils import make_sampler
+
+        from benchmarks.device.runners import MlxLmRunner, StepRunner
+
+        sampler = make_sampler(TEMPERATURE if kind == "sampled" else 0.0)
+        runners = {"ours": self.batch(kind, num_rows), "BatchGenerator": MlxLmRunner(self.model, sampler)}
         if num_rows == 1:
-            turns.steps["generate_step"] = single_stream(self.model, temperature)
+            runners["generate_step"] = StepRunner(self.model, sampler)
+        for name, runner in runners.items():
+            for _ in range(num_rows if name != "ours" else 0):
+                runner.add(PROMPT, MAX_TOKENS)
+        turns = Turns({name: runner.step for name, runner in runners.items()})
         turns.run(num_turns)
-        ours.end()
+        for runner in runners.values():
+            runner.close()
         return turns
 
     def phases(self, kind: str, num_rows: int) -> dict[str, float]:
@@ -77,7 +90,7 @@ class HostCost:
         with phases.watching(self.engine):
             for _ in range(NUM_PHASE_STEPS):
                 ours.step()
-        ours.end()
+        ours.close()
         return {name: 1000 * phases.seconds[name] / NUM_PHASE_STEPS for name in PHASES}
 
 

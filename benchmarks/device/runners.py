@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +18,7 @@ from api.engine_assembly import LoadedEngine
 from api.types import SamplingParams
 
 GREEDY = SamplingParams(temperature=0.0)
+Sampler = Callable[[mx.array], mx.array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,13 @@ class EngineRunner:
         self._engine = engine
         self._uses_prefix_cache = uses_prefix_cache
         self._sampling = sampling
-        self._ids = itertools.count(
-            time.perf_counter_ns()
-        )  # the engine may still know those of another runner
+        # The engine may still know those of another runner.
+        self._ids = itertools.count(time.perf_counter_ns())
         self._live: set[int] = set()
         self.num_cached: dict[int, int] = {}  # prompt tokens that the prefix cache had
 
-    def add(self, prompt: Items[int], max_tokens: int) -> int:
+    def add(self, prompt: Items[int], max_tokens: int, sampling: SamplingParams | None = None) -> int:
+        """``sampling``: of this one; None: as all."""
         sequence_id = next(self._ids)
         self._live.add(sequence_id)
         self._engine.scheduler.add(
@@ -70,7 +71,7 @@ class EngineRunner:
                 token_ids=list(prompt),
                 num_prompt_tokens=len(prompt),
                 max_tokens=max_tokens,
-                sampling=self._sampling,
+                sampling=sampling or self._sampling,
                 arrival_seconds=time.monotonic(),
                 uses_prefix_cache=self._uses_prefix_cache,
             )
@@ -113,8 +114,9 @@ class EngineRunner:
 class MlxLmRunner:
     """mlx-lm's own continuous batching."""
 
-    def __init__(self, plain: nn.Module) -> None:
-        self._generator = BatchGenerator(plain)
+    def __init__(self, plain: nn.Module, sampler: Sampler | None = None) -> None:
+        """``sampler``: mlx-lm's; None: greedy."""
+        self._generator = BatchGenerator(plain, sampler=sampler)
         self._live: set[int] = set()
 
     def add(self, prompt: Items[int], max_tokens: int) -> int:
@@ -141,12 +143,16 @@ class MlxLmRunner:
 class StepRunner:
     """``mlx_lm.generate``'s loop for one prompt."""
 
-    def __init__(self, plain: nn.Module) -> None:
+    def __init__(self, plain: nn.Module, sampler: Sampler | None = None) -> None:
+        """``sampler``: mlx-lm's; None: greedy."""
         self._plain = plain
+        self._sampler = sampler
         self._tokens: Iterator[tuple[int, mx.array]] | None = None
 
     def add(self, prompt: Items[int], max_tokens: int) -> int:
-        self._tokens = iter(generate_step(mx.array(list(prompt)), self._plain, max_tokens=max_tokens))
+        self._tokens = iter(
+            generate_step(mx.array(list(prompt)), self._plain, max_tokens=max_tokens, sampler=self._sampler)
+        )
         return 0
 
     def step(self) -> list[Token]:
