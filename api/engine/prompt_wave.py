@@ -22,7 +22,8 @@ def prompts_of_wave(reading: Items[Sequence], budget: StepBudget, now_seconds: f
 
     Call while nobody decodes.
     """
-    able = [sequence for sequence in reading if not sequence.is_scoring]  # such a prompt takes many steps
+    # A prompt that is scored takes many steps. One that has answered before, and catches up, would decode.
+    able = [sequence for sequence in reading if not sequence.is_scoring and not sequence.num_sampled]
     if len(able) < 2:
         return ()
     waited_seconds = now_seconds - min(sequence.admitted_seconds for sequence in able)

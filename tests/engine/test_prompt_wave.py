@@ -70,3 +70,11 @@ def test_who_waits_with_its_last_token_takes_no_room() -> None:
     assert choose(reading) == [(1, 64)]
     assert choose(reading) == [(1, 64)]
     assert choose(reading) == [(0, 1), (1, 17)]
+
+
+def test_who_catches_up_with_an_answer_holds_nothing_back() -> None:
+    """Its last token makes no first one: without it, it would count as decoding."""
+    reading = prompts(40, 40)
+    reading[0].token_ids += [7, 8]
+    assert not prompts_of_wave(reading, create_budget(), 0.0)
+    assert choose(reading) == [(0, 42), (1, 22)]
