@@ -18,6 +18,7 @@ from api.errors import ServerSideError
 from api.generator import BatchGenerator
 from api.step_plan import SampledToken, Slot, Span, StepPlan
 from api.types import SamplingParams
+from benchmarks.device.exact_probabilities import changed_logits
 from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
 from tests.engine.fake_generator import StepFailed
 from tests.engine.sampling_factories import (
@@ -26,7 +27,6 @@ from tests.engine.sampling_factories import (
     EOS,
     SECOND_END,
     RegexGrammar,
-    changed_logits,
     log_softmax,
     text_of,
     token_ids,
