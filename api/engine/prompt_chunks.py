@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from collections.abc import Sequence as Items
 
-from api.engine.prompt_wave import prompts_of_wave
 from api.engine.sequence import Sequence
 from api.engine.step_budget import StepBudget
 
@@ -16,13 +15,13 @@ def choose_chunks(
     budget: StepBudget,
     tokens_to_stop: Callable[[Sequence], int],
     now_seconds: float,
+    waiting_ids: Container[int] = (),
 ) -> list[tuple[Sequence, int]]:
     """Chunks of ``reading``, in this order, within the budget of a step that has so many other rows.
 
-    ``tokens_to_stop``: where a sequence's chunk has to end at the latest.
+    ``tokens_to_stop``: where a sequence's chunk has to end at the latest. ``waiting_ids``: of the sequences
+    whose last token waits.
     """
-    wave = () if num_decode_rows else prompts_of_wave(reading, budget, now_seconds)
-    waits = {s.sequence_id for s in wave} if _num_remaining(wave) > budget.max_step_tokens else frozenset()
     line = budget.line([(_num_tokens(s), now_seconds - s.admitted_seconds) for s in reading], num_decode_rows)
     rooms: dict[int, int] = {}  # by context; newcomers have none and share theirs
     left = 1.0  # of the budget, which is fewer rows for a prompt with more behind it
@@ -32,7 +31,7 @@ def choose_chunks(
         context = sequence.num_computed
         if context not in rooms:
             rooms[context] = budget.num_prompt_rows(num_decode_rows, context, line)
-        num_wanted = sequence.num_remaining - (sequence.sequence_id in waits)
+        num_wanted = sequence.num_remaining - (sequence.sequence_id in waiting_ids)
         if num_wanted == 0:
             continue
         num_rows = min(num_wanted, round(left * rooms[context]), tokens_to_stop(sequence))
@@ -45,10 +44,6 @@ def choose_chunks(
         chosen.append((sequence, num_rows))
         left -= num_rows / rooms[context]
     return chosen
-
-
-def _num_remaining(sequences: Items[Sequence]) -> int:
-    return sum(sequence.num_remaining for sequence in sequences)
 
 
 def _num_tokens(sequence: Sequence) -> int:

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Container, Iterable
 
 from api.engine.prompt_chunks import choose_chunks
+from api.engine.prompt_wave import PromptWave, pause_seconds
 from api.engine.queue_order import QueueOrder
+from api.engine.scheduler_stats import scheduler_stats
 from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.engine.siblings import find_sibling
@@ -43,6 +45,7 @@ class Scheduler:
         self._max_batch_size = max_batch_size
         self._clock = clock
         self._order = QueueOrder(clock)
+        self._wave = PromptWave(budget)
         self._waiting: list[Sequence] = []
         self._running: dict[int, Sequence] = {}
         self._speculation = speculation or NoSpeculation()
@@ -72,20 +75,14 @@ class Scheduler:
         """Whether ``schedule`` has anything to say: rows, a step to read back, or memory to give up."""
         return bool(self._waiting or self._running or self._dispatched or self._released)
 
+    @property
+    def pause_seconds(self) -> float:
+        """How long the first step may be put off for others that come together with who waits; else 0."""
+        return 0.0 if self._running or self._dispatched else pause_seconds(self._waiting, self._budget)
+
     def stats(self) -> SchedulerStats:
-        return SchedulerStats(
-            num_running=len(self._running),
-            num_waiting=len(self._waiting),
-            kv_used_bytes=self._memory.slots.used_bytes,
-            kv_reserved_bytes=self._memory.slots.reserved_bytes,
-            kv_budget_bytes=self._memory.slots.budget_bytes,
-            num_preemptions=self._num_preemptions,
-            num_proposed_tokens=self._speculation.num_proposed_tokens,
-            num_accepted_tokens=self._speculation.num_accepted_tokens,
-            num_drafted_tokens=self._speculation.num_drafted_tokens,
-            num_accepted_drafts=self._speculation.num_accepted_drafts,
-            prefix_cache=self._memory.prefixes.stats(),
-        )
+        numbers = (len(self._running), len(self._waiting), self._num_preemptions)
+        return scheduler_stats(*numbers, self._memory, self._speculation)
 
     # --- one step --------------------------------------------------------------------------------
 
@@ -236,15 +233,26 @@ class Scheduler:
         suspects = [s for s in self._running.values() if s.is_suspect]
         if suspects:
             return self._choose_alone(suspects[0])
-        decoding = [s for s in list(self._running.values()) if s.is_decoding and not s.is_exhausted]
+        running = list(self._running.values())
+        decoding = [s for s in running if s.is_decoding and not s.is_exhausted]
+        reading = [s for s in running if not s.is_decoding and s.num_remaining > 0]
+        reading = self._order.sorted(reading, self._budget.seconds_per_row)
+        now_seconds = self._clock()
+        waits = self._wave.waits(decoding, reading, now_seconds)
+        if waits.decoding:
+            decoding = []
         if self._speculation.reads_first(decoding):
             return []
         # Making room for one may preempt another, before or after its turn.
         decoding = [s for s in decoding if s.sequence_id in self._running and self._make_room(s)]
         decoding = [s for s in decoding if s.sequence_id in self._running]
+        reading = [s for s in reading if s.sequence_id in self._running]
         self._speculation.propose(decoding)
         chosen = [(s, 1 + len(s.proposals)) for s in decoding]
-        return chosen + self._choose_chunks(sum(num_rows for _, num_rows in chosen))
+        num_rows, stop = sum(num_rows for _, num_rows in chosen), self._memory.tokens_to_stop
+        return chosen + choose_chunks(
+            reading, num_rows, self._budget, stop, now_seconds, waits.last_token_ids
+        )
 
     def _choose_alone(self, suspect: Sequence) -> list[tuple[Sequence, int]]:
         """Only this one, and nothing before its last step is read."""
@@ -252,14 +260,6 @@ class Scheduler:
             return []
         num_rows = min(suspect.num_remaining, self._budget.max_step_tokens)
         return [(suspect, suspect.rows_within(num_rows, self._budget.max_scored_rows))]
-
-    def _choose_chunks(self, num_decode_rows: int) -> list[tuple[Sequence, int]]:
-        """Prompt chunks, those that go first first, within the step's budget."""
-        reading = [s for s in self._running.values() if not s.is_decoding and s.num_remaining > 0]
-        in_order = self._order.sorted(reading, self._budget.seconds_per_row)
-        return choose_chunks(
-            in_order, num_decode_rows, self._budget, self._memory.tokens_to_stop, self._clock()
-        )
 
     def _count_computed(self, chosen: list[tuple[Sequence, int]], plan: StepPlan) -> None:
         self._dispatched.add(chosen, self._clock(), plan.drafts)

@@ -68,8 +68,8 @@ class Speculation(Protocol):
     def take_drafts(self) -> tuple[Draft, ...]:
         """What a draft model does in the plan that is made now, for which ``propose`` was called last."""
 
-    def observe(self, kind: StepKind, seconds: float) -> None:
-        """Takes the time of a step without prompt rows."""
+    def observe(self, kind: StepKind, seconds: float, is_overlapped: bool = True) -> None:
+        """Takes the time of a step without prompt rows; see ``VerificationCosts.observe``."""
 
     def accept(self, sequence_id: int) -> None:
         """Counts a proposal that came true."""
@@ -94,7 +94,7 @@ class NoSpeculation:
     def take_drafts(self) -> tuple[Draft, ...]:
         return ()
 
-    def observe(self, kind: StepKind, seconds: float) -> None: ...
+    def observe(self, kind: StepKind, seconds: float, is_overlapped: bool = True) -> None: ...
 
     def accept(self, sequence_id: int) -> None: ...
 
@@ -166,8 +166,8 @@ class AdaptiveSpeculation:
     def take_drafts(self) -> tuple[Draft, ...]:
         return ()
 
-    def observe(self, kind: StepKind, seconds: float) -> None:
-        self._costs.observe(kind, seconds)
+    def observe(self, kind: StepKind, seconds: float, is_overlapped: bool = True) -> None:
+        self._costs.observe(kind, seconds, is_overlapped)
 
     def accept(self, sequence_id: int) -> None:
         self.num_accepted_tokens += 1

@@ -14,6 +14,8 @@ from api.engine.row_sizes import padded_rows
 _SMALLEST_CHUNK_TOKENS = 16
 _FEWEST_TOKENS = 8  # of a chunk that ends a size that the device likes
 _SLOPE_ROWS = 64  # further rows over which the seconds of one are taken
+_FEWEST_READ_TOKENS = 128  # in a step of several prompts and nobody else: their last rows are sampled from
+_NEARLY_LEAST = 1.03  # of a row's cost
 # A prompt may wait for so many plain steps beside the time that its reading takes.
 _DUE_STEPS = 4
 
@@ -99,7 +101,7 @@ class StepBudget:
     def num_prompt_rows(self, num_decode_rows: int, context: int, line: PromptLine) -> int:
         """Prompt rows for the next step, for a prompt that has ``context`` tokens behind it; never none."""
         if not num_decode_rows:
-            most = self.max_step_tokens
+            most = self.max_step_tokens if len(line.num_tokens) < 2 else self._fewest_efficient_rows()
             return max(most - most % self._row_multiple, min(most, _SMALLEST_CHUNK_TOKENS))
         smallest = min(_SMALLEST_CHUNK_TOKENS, self.max_step_tokens)
         if not self._knows_prompts:
@@ -110,6 +112,14 @@ class StepBudget:
             return smallest
         running = self._running(num_decode_rows, plain, len(line.num_tokens))
         return choose_chunk(chunks, running, self._stall_seconds, line).num_rows
+
+    def _fewest_efficient_rows(self) -> int:
+        """Of a step that only reads: with more, a row would cost nearly the same, and all would end later."""
+        edges = [edge for edge in self._edges if edge <= self.max_step_tokens]
+        costs = {edge: self._size(edge).seconds / edge for edge in edges}
+        limit = _NEARLY_LEAST * min(costs.values())
+        efficient = [edge for edge in edges if costs[edge] <= limit]
+        return max(efficient[0], min(_FEWEST_READ_TOKENS, self.max_step_tokens))
 
     def _running(self, num_decode_rows: int, plain_seconds: float, num_reading: int) -> Running:
         num_streams = num_decode_rows + num_reading

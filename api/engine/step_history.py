@@ -20,13 +20,14 @@ class _Step:
     prompt_context: float  # tokens before one of these rows, on average
     kind: StepKind  # of its other rows
     started_seconds: float
+    is_overlapped: bool  # it was planned while the step before was under way
 
 
 class StepHistory:
     """Times each step, for budget and speculation, and knows who was in those that are under way."""
 
-    def __init__(self, budget: StepBudget, observe: Callable[[StepKind, float], None]) -> None:
-        """``observe`` is told the seconds of each step without prompt rows."""
+    def __init__(self, budget: StepBudget, observe: Callable[[StepKind, float, bool], None]) -> None:
+        """``observe`` is told the seconds of each step without prompt rows, and whether it was overlapped."""
         self._budget = budget
         self._observe = observe
         self._steps: deque[_Step] = deque()
@@ -54,6 +55,7 @@ class StepHistory:
                 prompt_context=_mean_context(reading),
                 kind=_kind([sequence for sequence, _ in pairs if sequence.is_decoding], list(drafts)),
                 started_seconds=now_seconds,
+                is_overlapped=bool(self._steps),
             )
         )
         self.newest_ids = self._steps[-1].sequence_ids
@@ -79,7 +81,7 @@ class StepHistory:
             return
         if step.kind.is_plain:
             self._budget.observe(step.num_rows, 0, seconds)
-        self._observe(step.kind, seconds)
+        self._observe(step.kind, seconds, step.is_overlapped)
 
 
 def _mean_context(reading: list[tuple[Sequence, int]]) -> float:

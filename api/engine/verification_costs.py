@@ -50,20 +50,33 @@ class VerificationCosts:
         self._budget = budget
         self._row_multiple = row_multiple
         self._plain_seconds: dict[int, float] = {}  # decoding sequences -> on average
+        self._lost_seconds = 0.0  # on average, where a plain step is planned only after the one before
         self._num_plain_steps = 0
         self._measured: dict[StepKind, _Measured] = {}
 
-    def observe(self, kind: StepKind, seconds: float) -> None:
-        """Takes the time of one step that ran without idling."""
+    def observe(self, kind: StepKind, seconds: float, is_overlapped: bool = True) -> None:
+        """Takes the time of one step that ran without idling.
+
+        ``is_overlapped``: it was planned while the step before ran. A plain one that was not follows one that
+        verified: what it takes longer for that reason is the other one's cost.
+        """
         plain = self._plain_seconds.get(kind.num_decoding)
-        if not kind.num_proposed:
-            self._num_plain_steps += 1
-            newest = seconds if plain is None else plain + _WEIGHT * (seconds - plain)
-            self._plain_seconds[kind.num_decoding] = newest
-        elif plain:
-            measured = self._measured.setdefault(self._rounded(kind), _Measured())
-            measured.ratios.append(seconds / plain)
-            measured.at_plain_step = self._num_plain_steps
+        if kind.num_proposed:
+            if plain:
+                self._add_measured(kind, seconds / plain)
+            return
+        self._num_plain_steps += 1
+        if plain and not is_overlapped:
+            lost = max(0.0, min(seconds - plain, plain))
+            self._lost_seconds += _WEIGHT * (lost - self._lost_seconds)
+            return
+        newest = seconds if plain is None else plain + _WEIGHT * (seconds - plain)
+        self._plain_seconds[kind.num_decoding] = newest
+
+    def _add_measured(self, kind: StepKind, ratio: float) -> None:
+        measured = self._measured.setdefault(self._rounded(kind), _Measured())
+        measured.ratios.append(ratio)
+        measured.at_plain_step = self._num_plain_steps
 
     def slowdown(self, kind: StepKind) -> float | None:
         """How many times a plain step's seconds such a step takes; None while no plain step was timed.
@@ -73,12 +86,13 @@ class VerificationCosts:
         plain = self._plain_seconds.get(kind.num_decoding)
         if not plain:
             return None
-        estimate = self._estimate(kind, plain)
+        lost = self._lost_seconds / plain
+        estimate = self._estimate(kind, plain) + lost
         measured = self._measured.get(self._rounded(kind))
         if measured is None or self._num_plain_steps - measured.at_plain_step > _NUM_FORGOTTEN_AFTER:
             self._measured.pop(self._rounded(kind), None)
             return estimate
-        return median([estimate, estimate, *measured.ratios])
+        return median([estimate, estimate, *(ratio + lost for ratio in measured.ratios)])
 
     def sizes(self, num_decoding: int, num_available: int) -> list[int]:
         """Numbers of proposals to choose from, those that fill the padding: its rows cost little."""

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import Empty
 
 import structlog
 
@@ -23,6 +24,7 @@ from api.types import Cancel
 
 log = structlog.get_logger(__name__)
 
+_MOST_PAUSES = 64  # before a first step, each for one more request
 _PUBLISH_SECONDS = 0.1  # between snapshots while nothing ends
 
 
@@ -79,10 +81,24 @@ class BatchThread:
         """Empties the inbox, waiting only when there is nothing to compute. False at the end."""
         if not engine.scheduler.has_work:
             self._tidy(engine)
-            if not self._handle(self._wait(), engine):
+            if not self._handle(self._wait(), engine) or not self._gather(engine):
                 return False
         while not self._inbox.empty():  # no other thread takes from it: what is seen is there
             if not self._handle(self._inbox.get(), engine):
+                return False
+        return True
+
+    def _gather(self, engine: LoadedEngine) -> bool:
+        """Waits a little for those that come together with the first one. False at the end."""
+        for _ in range(_MOST_PAUSES):
+            seconds = engine.scheduler.pause_seconds
+            if not seconds:
+                return True
+            try:
+                message = self._inbox.get(timeout=seconds)
+            except Empty:
+                return True
+            if not self._handle(message, engine):
                 return False
         return True
 

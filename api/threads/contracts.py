@@ -25,6 +25,10 @@ class Scheduler(Protocol):
     def has_work(self) -> bool:
         """True while anything is to be scheduled, read back or given up."""
 
+    @property
+    def pause_seconds(self) -> float:
+        """How long the first step may be put off for a further sequence; 0 for not at all."""
+
     def add(self, sequence: Sequence) -> None:
         """Takes the sequence over. Raises ApiError where it can never run."""
 

@@ -33,11 +33,12 @@ class Looks:
 
 
 def run(context: Context) -> None:
+    before_bytes = active_bytes()  # nothing in a process of its own
     subject = load_subject(context.model)
     sizes = measured_sizes(subject, context)
     del subject.plain  # it holds the same arrays, and the constants of its own
     loaded_bytes = active_bytes()
-    context.log.add(compare_bytes("weights", loaded_bytes, subject.loaded.weight_bytes))
+    context.log.add(compare_bytes("weights", loaded_bytes - before_bytes, subject.loaded.weight_bytes))
     mx.reset_peak_memory()
     looks = _run_chats(subject, sizes.chat)
     context.log.add(

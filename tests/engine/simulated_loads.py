@@ -98,11 +98,12 @@ def burst(num_requests: int = 32) -> Load:
     return Load(f"burst of {num_requests}", clients)
 
 
-def long_prompt(num_tokens: int, after_seconds: float) -> Load:
-    """Beside eight streams that were there before and stay until it is read."""
+def long_prompt(num_tokens: int, after_seconds: float, num_stream_tokens: int = 60) -> Load:
+    """Beside eight streams that were there before and stay until it is read; theirs are prompts of about
+    ``num_stream_tokens``."""
 
     def clients() -> Clients:
-        streams = [Request(i, 60 + 5 * i, 400) for i in range(8)]
+        streams = [Request(i, num_stream_tokens + 5 * i, 400) for i in range(8)]
         return Clients([*streams, Request(8, num_tokens, 8, arrival_seconds=after_seconds)])
 
     return Load(f"{num_tokens} beside 8", clients)

@@ -56,6 +56,21 @@ class SimulatedServer:
             if self._clients.next_seconds is None:
                 return False
             self._clock.now = max(self._clock.now, self._clients.next_seconds)
+            self._add_requests()
+            self._gather()
+        self._add_requests()
+        return True
+
+    def _gather(self) -> None:
+        """As the batch thread does before a first step."""
+        while (seconds := self.scheduler.pause_seconds) and self._clients.next_seconds is not None:
+            if self._clients.next_seconds > self._clock.now + seconds:
+                break
+            self._clock.now = self._clients.next_seconds
+            self._add_requests()
+        self._clock.now += seconds
+
+    def _add_requests(self) -> None:
         for request in self._clients.take(self._clock.now):
             number, prompt = request.number + 1, [1] * request.num_prompt_tokens
             self.scheduler.add(
@@ -66,7 +81,6 @@ class SimulatedServer:
                     arrival_seconds=request.arrival_seconds,
                 )
             )
-        return True
 
     def _step(self) -> None:
         plan = self.scheduler.schedule()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.engine.scheduler import Scheduler
+from api.engine.step_budget import StepBudget
 from api.step_plan import StepPlan
 from api.types import FinishReason
 from tests.engine.factories import (
@@ -95,6 +96,19 @@ def test_an_idle_scheduler_has_no_work_and_plans_nothing() -> None:
     loop = create_loop()
     assert not loop.scheduler.has_work
     assert loop.scheduler.schedule().spans == ()
+
+
+def test_only_a_first_step_is_put_off_for_others() -> None:
+    budget = StepBudget(
+        stall_seconds=0.25, max_step_tokens=32, first_chunk_tokens=8, step_seconds={1: 0.1, 32: 1.0}
+    )
+    scheduler = Scheduler(create_memory(), budget, 8, FakeClock())
+    assert scheduler.pause_seconds == 0
+    scheduler.add(create_sequence(num_prompt_tokens=16))
+    assert 0 < scheduler.pause_seconds <= 0.02
+    scheduler.schedule()
+    scheduler.add(create_sequence(2, num_prompt_tokens=16))
+    assert scheduler.pause_seconds == 0
 
 
 def test_what_ended_is_released_in_the_next_plan() -> None:

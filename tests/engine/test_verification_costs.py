@@ -54,6 +54,19 @@ def test_a_single_slow_step_says_little_and_several_decide() -> None:
     assert slowdown(costs, StepKind(1, 1, 2)) < 3.0
 
 
+def test_what_a_plain_step_loses_behind_one_that_verified_is_that_ones_cost() -> None:
+    costs = create_costs()
+    costs.observe(PLAIN, 0.010)
+    for _ in range(5):
+        costs.observe(KIND, 0.020)
+    assert slowdown(costs, KIND) == pytest.approx(2.0)
+    for _ in range(20):
+        costs.observe(PLAIN, 0.015, is_overlapped=False)
+    assert slowdown(costs, KIND) == pytest.approx(2.5, rel=0.01)
+    costs.observe(PLAIN, 0.010)
+    assert slowdown(costs, KIND) == pytest.approx(2.5, rel=0.01)
+
+
 def test_the_plain_step_is_an_average_of_the_newest() -> None:
     costs = create_costs()
     for seconds in [0.010] + 40 * [0.020]:

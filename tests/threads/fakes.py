@@ -125,6 +125,7 @@ class FakeScheduler:
     cancelled_ids: list[str] = field(default_factory=list)
     schedule_error: BaseException | None = None
     num_cached_tokens: int = 0  # of each prompt
+    pause_seconds: float = 0.0
 
     @property
     def has_work(self) -> bool:

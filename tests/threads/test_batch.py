@@ -96,6 +96,48 @@ def test_takes_all_messages_before_a_step() -> None:
     assert StepOutput("b", finish_reason=FinishReason.CANCELLED) in stage.outputs()
 
 
+class Arriving(SimpleQueue[Any]):
+    """Somebody who waits for more finds it; who only looks does not see it before."""
+
+    def __init__(self, later: list[Any]) -> None:
+        super().__init__()
+        self.later = later
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if timeout is not None and self.later:
+            self.put(self.later.pop(0))
+        return super().get(block, timeout)
+
+
+def create_arriving_stage(pause_seconds: float) -> Stage:
+    stage = Stage()
+    inbox = Arriving([stage.read(request_id, "x!") for request_id in "bc"])
+    inbox.put(stage.read("a", "x!"))
+    stage.engine.scheduler = EndingScheduler(inbox)
+    stage.engine.scheduler.pause_seconds = pause_seconds
+    stage.thread = BatchThread(lambda: stage.engine, Future(), inbox, stage.results, stage.metrics)
+    return stage
+
+
+def test_those_that_come_together_are_waited_for_before_the_first_step() -> None:
+    stage = create_arriving_stage(pause_seconds=0.001)
+    stage.thread.run()
+    assert stage.engine.generator.batch_sizes == [3, 3]
+
+
+def test_nobody_is_waited_for_without_a_pause() -> None:
+    stage = create_arriving_stage(pause_seconds=0.0)
+    stage.thread.run()
+    assert stage.engine.generator.batch_sizes == [1, 1]
+
+
+def test_the_end_is_heard_in_a_pause() -> None:
+    stage = create_arriving_stage(pause_seconds=0.001)
+    stage.thread._inbox.later.insert(0, None)  # type: ignore[attr-defined]
+    stage.thread.run()
+    assert stage.engine.generator.batch_sizes == []
+
+
 def test_a_sequence_that_can_never_run_fails_alone() -> None:
     stage = Stage()
     error = OutOfMemoryError("too large")

@@ -127,14 +127,14 @@ class DraftSpeculation:
         drafts += [self._read(sequence, number) for sequence, number in choice.reading]
         return tuple(drafts)
 
-    def observe(self, kind: StepKind, seconds: float) -> None:
+    def observe(self, kind: StepKind, seconds: float, is_overlapped: bool = True) -> None:
         self._costs.observe(kind, seconds)
         if kind.num_drafts:
             plain = self._costs.plain_seconds(kind.num_decoding) or seconds
             drafting_seconds = max(plain, seconds - self._costs.reading_seconds(kind))
             self._account.drafted(drafting_seconds / plain, kind.num_decoding)
         elif not kind.num_caught_up:
-            self._text.observe(kind, seconds)
+            self._text.observe(kind, seconds, is_overlapped)
             self._account.stepped()
 
     def accept(self, sequence_id: int) -> None:

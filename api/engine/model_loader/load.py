@@ -18,6 +18,7 @@ import structlog
 from mlx.utils import tree_flatten
 
 from api.config import EngineConfig
+from api.engine.model_loader.cpu_layout import turn_weights
 from api.engine.model_loader.cpu_weights import widen
 from api.engine.model_loader.gguf import GetModelClasses, build_model, unify_precision
 from api.engine.model_loader.locate import ModelFiles, Report
@@ -74,6 +75,8 @@ def load_model(
         model, model_config, weight_files = _read(files, config, get_model_classes, report)
         num_parameters = int(mlx_lm.utils.get_total_parameters(model))
         line = _settle(model, num_parameters, config, files)
+        if is_cpu_backend() and turn_weights(model):
+            line += ", in the order in which this CPU multiplies faster"
     report(f"{line}, loaded in {time.monotonic() - started:.1f} s")
     return LoadedModel(
         model=model,
