@@ -15,7 +15,7 @@ from api.engine.sequence import Sequence
 from api.engine.step_budget import StepBudget
 
 # Both in decode steps of all of them. Nobody waits longer for the others.
-_MOST_STEPS = 32
+_MOST_STEPS = 48
 # Who is read so long before the wave's end gets the first token then, and waits for the second. For the later
 # ones the first token would be little earlier, and the wait a slow token more.
 _EARLY_STEPS = 12

@@ -14,7 +14,7 @@ from api.engine.row_sizes import padded_rows
 _SMALLEST_CHUNK_TOKENS = 16
 _FEWEST_TOKENS = 8  # of a chunk that ends a size that the device likes
 _SLOPE_ROWS = 64  # further rows over which the seconds of one are taken
-_FEWEST_READ_TOKENS = 128  # in a step of several prompts and nobody else: their last rows are sampled from
+_FEWEST_READ_TOKENS = 256  # in a step of several prompts and nobody else: their last rows are sampled from
 _NEARLY_LEAST = 1.03  # of a row's cost
 # A prompt may wait for so many plain steps beside the time that its reading takes.
 _DUE_STEPS = 4
