@@ -1,5 +1,8 @@
 """The worker threads behind ``ServerHandler``, each the only owner of its state.
 
+The handler starts them and ends them. What they need of the engine and of the text side stands in
+``contracts.py``; HTTP they do not know.
+
 ====================  ==========================================  ===============================
 thread                reads                                       writes
 ====================  ==========================================  ===============================

@@ -76,19 +76,16 @@ class Worker:
 
 
 def cpu_seconds_by_thread(workers: Iterable[Worker]) -> dict[str, float]:
-    """Processor time that each thread has taken, the main one included; {} where the system does not tell.
-
-    macOS has no clocks of other threads.
-    """
-    if sys.platform in ("darwin", "win32"):
-        return {}
+    """Processor time that each thread has taken, the main one included; {} where the system does not tell."""
     threads = {"main": threading.main_thread(), **{each.name: each.thread for each in workers}}
     seconds = {name: _cpu_seconds(thread) for name, thread in threads.items() if thread.is_alive()}
     return {name: value for name, value in seconds.items() if value is not None}
 
 
 def _cpu_seconds(thread: threading.Thread) -> float | None:
-    """None for a thread that ends just now."""
+    """None for a thread that ends just now, and on macOS, which has no clocks of other threads."""
+    if sys.platform != "linux":
+        return None
     try:
         return None if thread.ident is None else time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
     except OSError:

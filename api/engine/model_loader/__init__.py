@@ -5,4 +5,7 @@ The steps, in the order in which a start takes them::
     preload_blas()                     before mlx is imported (Linux, CPU build)
     locate_model(model, report)        -> ModelFiles: a folder with config.json and tokenizer, no mlx needed
     load_model(files, config, ...)     -> LoadedModel: on the thread that owns mlx
+
+Owns the cache folder and what lies in it. ``app.py``, ``serving/`` and the assemblies call it; it must
+not know how a loaded model is run.
 """

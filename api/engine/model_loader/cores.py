@@ -13,7 +13,9 @@ _ROOT = Path("/")
 
 def visible_cores() -> int:
     """Those that the process may run on, as threads' libraries count them."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def usable_cores(root: Path = _ROOT) -> int:
