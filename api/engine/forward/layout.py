@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import mlx.core as mx
@@ -195,6 +196,15 @@ def make_layout(plan: StepPlan, row_multiple: int = 1, is_rounded: bool = False)
         num_selected=len(selected),
         num_padding=num_padding,
     )
+
+
+def first_rows(spans: Iterable[Span]) -> dict[int, int]:
+    """Each sequence's first row in the step, by its id."""
+    first, row = {}, 0
+    for span in spans:
+        first[span.sequence_id] = row
+        row += span.num_tokens
+    return first
 
 
 def _filled(rows: list[int], row_multiple: int) -> list[int]:
