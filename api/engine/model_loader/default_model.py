@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.engine.model_loader.cache_folder import cache_folder, exclusive
+from api.engine.folder_lock import exclusive
+from api.engine.model_loader.cache_folder import cache_folder
 from api.errors import StartupError
 
 DEFAULT_MODEL_NAME = "SmolLM2-135M-Instruct"

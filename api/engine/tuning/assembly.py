@@ -12,9 +12,10 @@ from importlib.metadata import version
 import mlx.core as mx
 
 from api.config import EngineConfig
+from api.engine.folder_lock import exclusive
 from api.engine.forward.choose import ChosenForward
 from api.engine.kv_slots import SlotPool
-from api.engine.model_loader.cache_folder import cache_folder, exclusive
+from api.engine.model_loader.cache_folder import cache_folder
 from api.engine.model_loader.load import LoadedModel
 from api.engine.platform import Platform
 from api.engine.sampler import Sampler
