@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import shutil
 from pathlib import Path
 
+from api.engine.fingerprints import digest
 from api.engine.folder_lock import LOCK_NAME, exclusive
 from api.engine.host_arrays import Layout
 from api.engine.prefix_disk.format import FORMAT_VERSION
@@ -62,8 +62,7 @@ def default_limit_bytes(folder: Path, used_bytes: int) -> int:
 
 def folder_fingerprint(fingerprint: str, weights: str, block_tokens: int, layouts: tuple[Layout, ...]) -> str:
     """The same value for processes whose blocks are interchangeable."""
-    content = repr((FORMAT_VERSION, fingerprint, weights, block_tokens, layouts))
-    return hashlib.sha256(content.encode()).hexdigest()[:_FOLDER_DIGITS]
+    return digest((FORMAT_VERSION, fingerprint, weights, block_tokens, layouts), _FOLDER_DIGITS)
 
 
 def open_model_folder(root: Path, fingerprint: str, model_name: str, block_tokens: int) -> Path:

@@ -107,7 +107,7 @@ class EngineTuning:
         config, loaded = self._config, self._loaded
         versions = [version(name) for name in ("mlx", "mlx-lm")]
         asked = (config.max_batch_size, config.max_step_tokens, config.kv_bits, config.cpu_weights)
-        weights = (loaded.fingerprint, loaded.weight_bytes, self._chosen.forward.name)
+        weights = (*loaded.weights_key, self._chosen.forward.name)
         return (_VERSION, versions, weights, asked, self._platform.name, _device())
 
 
