@@ -11,9 +11,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from functools import partial
 
-import structlog
-
-from api.errors import ApiError, ServerSideError
+from api.errors import ApiError
 from api.events import Opened, Rejected
 from api.threads.contracts import (
     Aside,
@@ -26,11 +24,10 @@ from api.threads.contracts import (
     RequestQueue,
     ResultQueue,
 )
+from api.threads.failures import client_error
 from api.threads.hands import LongWork
 from api.threads.worker import Heartbeat
 from api.types import Cancel, GenerationRequest, Grammar
-
-log = structlog.get_logger(__name__)
 
 MAX_SHORT_CHARS = 32_768  # read in about 10 ms
 
@@ -115,7 +112,7 @@ class ProcessingThread:
             num_chars = engine.prompt_reader.measure(request)
             job = engine.prompt_reader.grammar_job(request)
         except BaseException as error:  # whatever a stranger's request does, this thread goes on
-            self._open(request, _as_api_error(error, request.request_id))
+            self._open(request, _unread(error, request.request_id))
             return
         if job is None:
             self._read(request, num_chars, None, engine.prompt_reader)
@@ -177,7 +174,7 @@ def _read(request: GenerationRequest, grammar: Grammar | None, reader: PromptRea
     try:
         return reader.read(request, grammar)
     except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-        return _as_api_error(error, request.request_id)
+        return _unread(error, request.request_id)
 
 
 def _answer(aside: Aside, reader: PromptReader) -> None:
@@ -186,12 +183,9 @@ def _answer(aside: Aside, reader: PromptReader) -> None:
     try:
         answer = aside.question.ask(reader)
     except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-        answer = _as_api_error(error, "-")
+        answer = _unread(error, "-")
     aside.answer(answer)
 
 
-def _as_api_error(error: BaseException, request_id: str) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    log.error("reading a prompt failed", request_id=request_id, exc_info=error)
-    return ServerSideError("The server failed to read this request; its log has the details.")
+def _unread(error: BaseException, request_id: str) -> ApiError:
+    return client_error(error, request_id, "reading a prompt failed", "read this request")
