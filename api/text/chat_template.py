@@ -108,13 +108,11 @@ def _check_continuable(messages: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _template_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the template's variables; an effort of none is what templates call no thinking."""
+    """Returns the template's variables."""
     for name in options:
         if name in _RESERVED_OPTIONS:
             message = f"chat_template_kwargs may not set {name}: the server does."
             raise InvalidRequestError(message, param="chat_template_kwargs")
-    if options.get("reasoning_effort") == "none":
-        return {"enable_thinking": False, **options}
     return dict(options)
 
 

@@ -147,7 +147,7 @@ def test_documents_of_a_wrong_form_are_a_client_error(load_kind: LoadKind) -> No
         ({}, True),  # as mlx-lm does for models that think
         ({"enable_thinking": True}, True),
         ({"enable_thinking": False}, False),
-        ({"reasoning_effort": "none"}, False),
+        ({"reasoning_effort": "none", "enable_thinking": False}, False),
         ({"reasoning_effort": "none", "enable_thinking": True}, True),
         ({"reasoning_effort": "high"}, True),
     ],
