@@ -153,7 +153,7 @@ class ChatPrompt:
     """Messages for the model's chat template."""
 
     messages: tuple[dict[str, Any], ...]  # as the template reads them; content is a string or None
-    continue_final_message: bool = False
+    continue_final_message: bool = False  # only where it is the assistant's
     tool_use: ToolUse | None = None
     template_options: dict[str, Any] = field(default_factory=dict)  # such as enable_thinking
 
