@@ -17,12 +17,12 @@ from api.threads.contracts import (
     Aside,
     Choices,
     GrammarReady,
-    LoadedEngine,
     PromptRead,
-    PromptReader,
     PromptSink,
     RequestQueue,
+    RequestReader,
     ResultQueue,
+    ServedEngine,
 )
 from api.threads.failures import client_error
 from api.threads.hands import LongWork
@@ -40,7 +40,7 @@ class ProcessingThread:
         requests: RequestQueue,
         inbox: PromptSink,
         results: ResultQueue,
-        loaded: Future[LoadedEngine],
+        loaded: Future[ServedEngine],
         long_work: LongWork,
     ) -> None:
         self._requests = requests
@@ -69,7 +69,7 @@ class ProcessingThread:
             self.heartbeat.rest()
 
     def _handle(
-        self, message: GenerationRequest | GrammarReady | PromptRead | Cancel | Aside, engine: LoadedEngine
+        self, message: GenerationRequest | GrammarReady | PromptRead | Cancel | Aside, engine: ServedEngine
     ) -> None:
         match message:
             case Cancel():
@@ -107,7 +107,7 @@ class ProcessingThread:
 
     # --- a request's way -------------------------------------------------------------------------
 
-    def _begin(self, request: GenerationRequest, engine: LoadedEngine) -> None:
+    def _begin(self, request: GenerationRequest, engine: ServedEngine) -> None:
         try:
             num_chars = engine.prompt_reader.measure(request)
             job = engine.prompt_reader.grammar_job(request)
@@ -130,7 +130,7 @@ class ProcessingThread:
         request: GenerationRequest,
         num_chars: int,
         grammar: Grammar | ApiError | None,
-        reader: PromptReader,
+        reader: RequestReader,
     ) -> None:
         if isinstance(grammar, ApiError):
             self._open(request, grammar)
@@ -141,7 +141,7 @@ class ProcessingThread:
         self._pending.add(request.request_id)
         self._long_work.put(partial(self._read_long, request, grammar, reader), num_chars)
 
-    def _read_long(self, request: GenerationRequest, grammar: Grammar | None, reader: PromptReader) -> None:
+    def _read_long(self, request: GenerationRequest, grammar: Grammar | None, reader: RequestReader) -> None:
         """A hand's thread."""
         if self._is_pending(request.request_id):
             self._requests.put(PromptRead(request, _read(request, grammar, reader)))
@@ -162,7 +162,7 @@ class ProcessingThread:
         for sequence, _ in choices:
             self._inbox.put(sequence)
 
-    def _read_aside(self, aside: Aside, reader: PromptReader) -> None:
+    def _read_aside(self, aside: Aside, reader: RequestReader) -> None:
         num_chars = aside.question.num_chars
         if num_chars <= MAX_SHORT_CHARS:
             _answer(aside, reader)
@@ -170,14 +170,14 @@ class ProcessingThread:
             self._long_work.put(partial(_answer, aside, reader), num_chars)
 
 
-def _read(request: GenerationRequest, grammar: Grammar | None, reader: PromptReader) -> Choices | ApiError:
+def _read(request: GenerationRequest, grammar: Grammar | None, reader: RequestReader) -> Choices | ApiError:
     try:
         return reader.read(request, grammar)
     except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
         return _unread(error, request.request_id)
 
 
-def _answer(aside: Aside, reader: PromptReader) -> None:
+def _answer(aside: Aside, reader: RequestReader) -> None:
     if not aside.is_wanted():
         return
     try:
