@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 from api.engine.model_loader.blas import preload_blas
@@ -14,3 +16,12 @@ preload_blas()
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
+
+
+@pytest.fixture(scope="module")
+def tiny_classes() -> Iterator[None]:
+    """Slots of 8, 12, 16, 24, ... tokens, so that short answers outgrow them."""
+    from tests.engine.factories import tiny_slot_classes  # not before the BLAS
+
+    with tiny_slot_classes():
+        yield

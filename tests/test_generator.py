@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
 from unittest import mock
 
 import mlx.core as mx
@@ -17,7 +16,7 @@ from api.engine.sampler import Sampler
 from api.generator import BatchGenerator
 from api.step_plan import SampledToken, Slot, Span, StepPlan
 from api.types import FinishReason, SamplingParams
-from tests.engine.factories import GREEDY, Loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import GREEDY, Loop, create_sequence
 from tests.engine.fake_generator import StepFailed
 from tests.engine.tiny_models import (
     CONFIGS,
@@ -33,6 +32,8 @@ from tests.engine.tiny_models import (
     tiny_greedy_answer,
 )
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 MlxLoop = Loop[BatchGenerator]
 
 # (number of prompt tokens, answer tokens, step at which it comes)
@@ -40,13 +41,6 @@ REQUESTS = ((3, 30, 0), (40, 12, 0), (17, 40, 2), (300, 10, 4), (1, 25, 8), (9, 
 CANCELLED, CANCEL_STEP = 3, 16
 # All at once, each soon too long for its slot.
 CROWD = tuple((5 + 2 * i, 40, 0) for i in range(6))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
-
 
 Requests = tuple[tuple[int, int, int], ...]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from api.generator import BatchGenerator
-from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_sequence
 from tests.engine.tiny_models import (
     FLAT,
     VOCAB_SIZE,
@@ -22,14 +21,10 @@ from tests.engine.tiny_models import (
     tiny_greedy_answer,
 )
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 BLOCK_TOKENS = 8
 SIZES = Sizes(cached_tokens=1500, budget_tokens=4096, block_tokens=BLOCK_TOKENS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def draw_tokens(count: int, seed: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.generator import BatchGenerator
 from api.stats import PrefixDiskStats
-from tests.engine.factories import Loop, create_budget, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_budget, create_sequence
 from tests.engine.fake_generator import FakeClock
 from tests.engine.tiny_models import (
     FLAT,
@@ -37,15 +37,11 @@ from tests.engine.tiny_models import (
     tiny_greedy_answer,
 )
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 BLOCK_TOKENS = 8
 STRIDE_TOKENS = 16  # where a recurrent state is kept
 MAX_TOKENS = 9
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 class Process:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import mlx.core as mx
@@ -19,7 +18,7 @@ from api.generator import BatchGenerator
 from api.step_plan import SampledToken, Slot, Span, StepPlan
 from api.types import SamplingParams
 from benchmarks.device.exact_probabilities import changed_logits
-from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_sequence
 from tests.engine.fake_generator import StepFailed
 from tests.engine.sampling_factories import (
     CHARACTERS,
@@ -40,6 +39,8 @@ from tests.engine.tiny_models import (
     platform,
 )
 from tests.fakes.thinking import create_thinking
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 MlxLoop = Loop[BatchGenerator]
 NUM_ANSWER_TOKENS = 24
@@ -67,12 +68,6 @@ DRAWN: dict[str, SamplingParams] = {
     "filters": SamplingParams(temperature=0.8, top_p=0.9, top_k=40, min_p=0.01, presence_penalty=1.0, seed=4),
     "top_p": SamplingParams(temperature=1.2, top_p=0.7, repetition_penalty=1.2, seed=5, num_top_logprobs=20),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def create_prompt(number: int) -> list[int]:

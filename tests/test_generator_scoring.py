@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import mlx.core as mx
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from api.engine.sequence import Sequence
 from api.generator import BatchGenerator
 from api.types import SamplingParams
-from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_sequence
 from tests.engine.tiny_models import (
     CONFIGS,
     VOCAB_SIZE,
@@ -24,14 +23,10 @@ from tests.engine.tiny_models import (
     platform,
 )
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 TOLERANCE = 1e-4
 NUM_TOP = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def scoring_sequence(number: int, num_prompt_tokens: int, max_tokens: int, **fields: int) -> Sequence:

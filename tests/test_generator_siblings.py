@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from api.config import ForwardChoice
 from api.types import SamplingParams
-from tests.engine.factories import GREEDY, Loop, create_sequence, result_key, tiny_slot_classes
+from tests.engine.factories import GREEDY, Loop, create_sequence, result_key
 from tests.engine.tiny_models import (
     FLAT,
     VOCAB_SIZE,
@@ -22,13 +21,9 @@ from tests.engine.tiny_models import (
     tiny_greedy_answer,
 )
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 NUM_ANSWER_TOKENS = 30
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def create_prompt(num_tokens: int, seed: int) -> list[int]:

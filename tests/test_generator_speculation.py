@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 import mlx.core as mx
@@ -27,9 +26,11 @@ from api.engine.verification_costs import VerificationCosts
 from api.generator import BatchGenerator
 from api.step_plan import SampledLogprobs, Slot, Span, StepOutput, StepPlan
 from api.types import SamplingParams
-from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence, tiny_slot_classes
+from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence
 from tests.engine.fake_speculation import OracleSpeculation
 from tests.engine.tiny_models import FLAT, VOCAB_SIZE, choose, gpu_like_platform, platform
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 NUM_ANSWER_TOKENS = 40
 END = 3
@@ -43,12 +44,6 @@ SAMPLINGS: dict[str, SamplingParams] = {
 }
 # A model's logits differ by rounding with the shapes that they are computed in.
 NEAR = 1e-4
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 class SpeculatingLoop(Loop[BatchGenerator]):
