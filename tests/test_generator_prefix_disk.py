@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,11 @@ from tests.engine.fake_generator import FakeClock
 from tests.engine.tiny_models import (
     FLAT,
     GROUPED,
-    VOCAB_SIZE,
     build_model,
-    build_plain_model,
-    check_greedy,
+    check_tiny_greedy,
     choose,
+    draw_tokens,
     platform,
-    tiny_greedy_answer,
 )
 
 pytestmark = pytest.mark.usefixtures("tiny_classes")
@@ -99,8 +96,7 @@ class Process:
 
     def check(self, number: int, prompt: list[int]) -> int:
         result = self.loop.results[f"r{number}"]
-        wanted = tiny_greedy_answer(self.name, tuple(prompt), MAX_TOKENS)
-        check_greedy(build_plain_model(self.name), prompt, result.token_ids, wanted)
+        check_tiny_greedy(self.name, prompt, result.token_ids, MAX_TOKENS)
         return result.num_cached_tokens
 
     def answer(self) -> list[int]:
@@ -111,11 +107,6 @@ class Process:
         self.disk.close()
         self.disk.write()
         return self.disk.stats()
-
-
-def draw_tokens(count: int, seed: int = 0) -> list[int]:
-    draw = random.Random(seed)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", FLAT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import replace
 
@@ -30,14 +29,7 @@ from tests.engine.sampling_factories import (
     text_of,
     token_ids,
 )
-from tests.engine.tiny_models import (
-    VOCAB_SIZE,
-    Sizes,
-    build_plain_model,
-    choose,
-    create_mlx_loop,
-    platform,
-)
+from tests.engine.tiny_models import Sizes, build_plain_model, choose, create_mlx_loop, draw_prompt, platform
 from tests.fakes.thinking import create_thinking
 
 pytestmark = pytest.mark.usefixtures("tiny_classes")
@@ -71,8 +63,7 @@ DRAWN: dict[str, SamplingParams] = {
 
 
 def create_prompt(number: int) -> list[int]:
-    draw = random.Random(number)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice([1, 5, 17, 60]))]
+    return draw_prompt(number, [1, 5, 17, 60])
 
 
 def run(loop: MlxLoop, samplings: list[SamplingParams]) -> list[list[int]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -14,11 +12,11 @@ from api.types import SamplingParams
 from tests.engine.factories import Loop, create_sequence
 from tests.engine.tiny_models import (
     CONFIGS,
-    VOCAB_SIZE,
     Sizes,
     build_plain_model,
     choose,
     create_mlx_loop,
+    draw_tokens,
     gpu_like_platform,
     platform,
 )
@@ -30,8 +28,7 @@ NUM_TOP = 3
 
 
 def scoring_sequence(number: int, num_prompt_tokens: int, max_tokens: int, **fields: int) -> Sequence:
-    draw = random.Random(number)
-    prompt = [draw.randrange(VOCAB_SIZE) for _ in range(num_prompt_tokens)]
+    prompt = draw_tokens(num_prompt_tokens, seed=number)
     sampling = SamplingParams(temperature=0.0, num_prompt_logprobs=NUM_TOP)
     return create_sequence(number, max_tokens=max_tokens, prompt=prompt, sampling=sampling, **fields)
 

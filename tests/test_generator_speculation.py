@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from dataclasses import replace
 
 import mlx.core as mx
@@ -28,7 +27,7 @@ from api.step_plan import SampledLogprobs, Slot, Span, StepOutput, StepPlan
 from api.types import SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence
 from tests.engine.fake_speculation import OracleSpeculation
-from tests.engine.tiny_models import FLAT, VOCAB_SIZE, choose, gpu_like_platform, platform
+from tests.engine.tiny_models import FLAT, VOCAB_SIZE, choose, draw_prompt, gpu_like_platform, platform
 
 pytestmark = pytest.mark.usefixtures("tiny_classes")
 
@@ -65,8 +64,7 @@ class SpeculatingLoop(Loop[BatchGenerator]):
 
 
 def create_prompt(number: int) -> list[int]:
-    draw = random.Random(number)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice([2, 5, 17, 60]))]
+    return draw_prompt(number, [2, 5, 17, 60])
 
 
 def run(loop: SpeculatingLoop) -> dict[str, list[int]]:

@@ -26,7 +26,7 @@ from api.generator import BatchGenerator
 from api.step_plan import DRAFTED, Draft, Slot, Span, StepPlan
 from api.types import SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence
-from tests.engine.tiny_models import VOCAB_SIZE, choose, gpu_like_platform, platform
+from tests.engine.tiny_models import VOCAB_SIZE, choose, draw_prompt, gpu_like_platform, platform
 
 pytestmark = pytest.mark.usefixtures("tiny_classes")
 
@@ -110,8 +110,7 @@ def create_loop(
 
 
 def create_prompt(number: int) -> list[int]:
-    draw = random.Random(number)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice([2, 5, 17, 60]))]
+    return draw_prompt(number, [2, 5, 17, 60])
 
 
 def run(loop: Loop[BatchGenerator], cancelled: str = "") -> dict[str, list[int]]:
