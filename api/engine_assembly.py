@@ -44,11 +44,10 @@ from api.stats import DeviceBytes
 from api.text.grammar.service import GrammarService
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer, load_tokenizer, read_token_strings
-from api.types import SamplingDefaults
+from api.types import Report, SamplingDefaults
 
 log = structlog.get_logger(__name__)
 
-Report = Callable[[str], None]
 ReadModel = Callable[[ModelFiles, EngineConfig, GetModelClasses, Report], LoadedModel]
 
 _FALLBACK_VOCAB_SIZE = 256  # the self-check's ids are below it; any safe bound will do

@@ -53,7 +53,7 @@ from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
 from api.threads.worker import Stage, Worker, cpu_seconds_by_thread
-from api.types import GenerationRequest
+from api.types import GenerationRequest, Report
 
 __all__ = ["Channel", "Health", "ServedModel", "ServerHandler"]
 
@@ -64,7 +64,7 @@ _JOIN_SECONDS = 5.0
 _DEAD_JOIN_SECONDS = 1.0
 
 
-def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> ServedEngine:
+def _load_engine(config: ServerConfig, report: Report) -> ServedEngine:
     with keeps_open_file_limit():  # on the batch thread: whoever imports this module does not import mlx
         from api.engine_assembly import load_engine
     return load_engine(config, report)

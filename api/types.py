@@ -12,11 +12,14 @@ The last two are in ``events.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
+
+Report = Callable[[str], None]
+"""Takes a line for each step of a start that a person waits for."""
 
 
 class FinishReason(StrEnum):

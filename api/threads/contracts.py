@@ -18,7 +18,7 @@ from api.errors import ApiError
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
 from api.step_plan import StepNews, StepOutput, StepPlan
-from api.types import Cancel, ChatPrompt, GenerationRequest, Grammar, SamplingDefaults
+from api.types import Cancel, ChatPrompt, GenerationRequest, Grammar, Report, SamplingDefaults
 
 
 class StepPlanner(Protocol):
@@ -204,7 +204,7 @@ class PromptSink(Protocol):
     def put(self, item: Sequence | Cancel) -> None: ...
 
 
-LoadEngine = Callable[[ServerConfig, Callable[[str], None]], ServedEngine]
+LoadEngine = Callable[[ServerConfig, Report], ServedEngine]
 """Runs on the batch thread; the callable takes progress lines. Raises StartupError."""
 
 RequestQueue = SimpleQueue[GenerationRequest | GrammarReady | PromptRead | Cancel | Aside | None]

@@ -21,11 +21,12 @@ from api.engine.fingerprints import fingerprint_of
 from api.engine.model_loader.cpu_layout import turn_weights
 from api.engine.model_loader.cpu_weights import widen
 from api.engine.model_loader.gguf import GetModelClasses, build_model, unify_precision
-from api.engine.model_loader.locate import ModelFiles, Report
+from api.engine.model_loader.locate import ModelFiles
 from api.engine.model_loader.memory import free_bytes, gigabytes, is_cpu_backend, own_limit_bytes
 from api.engine.model_loader.safetensors_check import check_safetensors
 from api.engine.model_loader.vocabulary import eos_token_ids_of, vocab_size_of
 from api.errors import StartupError
+from api.types import Report
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import platform as machine
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -25,10 +24,9 @@ from api.engine.tuning.engine import TunableGenerator, TunedEngine, product_shap
 from api.engine.tuning.memory import TuningMemory
 from api.engine.tuning.steps import TimedSteps
 from api.engine.tuning.tune import Limits, Tuner
+from api.types import Report
 
 _VERSION = 1  # raised when choices are measured or used in another way
-
-Report = Callable[[str], None]
 
 
 class EngineTuning:
