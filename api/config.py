@@ -1,4 +1,4 @@
-"""The server's settings as frozen values; ``command_line.py`` fills them in."""
+"""The server's settings as frozen values, with their defaults; ``options.py`` says how each is called."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import structlog
 from api.config import EngineConfig, ServerConfig
 from api.engine.device_memory import DeviceMemory, give_back_memory
 from api.engine.draft.assembly import DraftModel, DraftPlace, check_vocabulary, load_draft
+from api.engine.fingerprints import fingerprint_of
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.memory_assembly import build_memory, estimate_needs
 from api.engine.memory_plan import Needs, require_step
@@ -44,11 +44,10 @@ from api.stats import DeviceBytes
 from api.text.grammar.service import GrammarService
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer, load_tokenizer, read_token_strings
-from api.types import SamplingDefaults
+from api.types import Report, SamplingDefaults
 
 log = structlog.get_logger(__name__)
 
-Report = Callable[[str], None]
 ReadModel = Callable[[ModelFiles, EngineConfig, GetModelClasses, Report], LoadedModel]
 
 _FALLBACK_VOCAB_SIZE = 256  # the self-check's ids are below it; any safe bound will do
@@ -236,9 +235,8 @@ def _fingerprint(
     loaded: LoadedModel, chosen: ChosenForward, platform: Platform, kv_bits: int | None, tuning: Tuning
 ) -> str:
     libraries = [version(name) for name in ("mlx", "mlx-lm", "numpy")]
-    weights = (loaded.fingerprint, loaded.weight_bytes)
     arithmetic = (chosen.forward.name, platform.name, *libraries, _SAMPLING_VERSION, kv_bits, tuning.noise)
-    return "fp_" + hashlib.sha256(repr((weights, arithmetic)).encode()).hexdigest()[:12]
+    return fingerprint_of((loaded.weights_key, arithmetic))
 
 
 def _can_draft(chosen: ChosenForward) -> bool:

@@ -9,11 +9,11 @@ from api.option_values import shown
 
 
 def check_prefix_cache(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    if args.prefix_cache_memory is not None and args.prefix_cache == "off":
+    if args.prefix_cache_bytes is not None and args.prefix_cache == "off":
         parser.error("--prefix-cache-memory needs --prefix-cache on")
-    if None not in (args.prefix_cache_memory, args.kv_memory) and args.prefix_cache_memory > args.kv_memory:
+    if args.kv_memory_bytes is not None and (args.prefix_cache_bytes or 0) > args.kv_memory_bytes:
         parser.error("--prefix-cache-memory is more than --kv-memory, of which it is a part")
-    if args.prefix_cache_disk is not None and args.prefix_cache_dir is None:
+    if args.prefix_cache_disk_bytes is not None and args.prefix_cache_dir is None:
         parser.error("--prefix-cache-disk needs --prefix-cache-dir")
     if args.prefix_cache_dir is not None and args.prefix_cache == "off":
         parser.error("--prefix-cache-dir needs --prefix-cache on")
@@ -21,7 +21,7 @@ def check_prefix_cache(parser: argparse.ArgumentParser, args: argparse.Namespace
 
 def check_model_is_no_name(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """An option for several names takes a MODEL behind it too; the default one would be served instead."""
-    later = [name for group in args.served_model_name for name in group[1:]]
+    later = [name for group in args.served_model_names for name in group[1:]]
     models = [name for name in later if "/" in name or name.endswith(".gguf") or os.path.exists(name)]
     if args.model is None and models:
         parser.error(

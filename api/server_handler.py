@@ -41,11 +41,11 @@ from api.threads.channel import Channel, ChannelTable
 from api.threads.contracts import (
     Arrivals,
     Inbox,
-    LoadedEngine,
     LoadEngine,
     Question,
     RequestQueue,
     ResultQueue,
+    ServedEngine,
 )
 from api.threads.disk_writer import disk_stages
 from api.threads.hands import hand_stages
@@ -53,7 +53,7 @@ from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
 from api.threads.watchdog import Watchdog
 from api.threads.worker import Stage, Worker, cpu_seconds_by_thread
-from api.types import GenerationRequest
+from api.types import GenerationRequest, Report
 
 __all__ = ["Channel", "Health", "ServedModel", "ServerHandler"]
 
@@ -64,7 +64,7 @@ _JOIN_SECONDS = 5.0
 _DEAD_JOIN_SECONDS = 1.0
 
 
-def _load_engine(config: ServerConfig, report: Callable[[str], None]) -> LoadedEngine:
+def _load_engine(config: ServerConfig, report: Report) -> ServedEngine:
     with keeps_open_file_limit():  # on the batch thread: whoever imports this module does not import mlx
         from api.engine_assembly import load_engine
     return load_engine(config, report)
@@ -81,7 +81,7 @@ class ServerHandler:
         self._death = ""  # why the engine is dead; empty while it lives
         self._died = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._loaded: Future[LoadedEngine] = Future()
+        self._loaded: Future[ServedEngine] = Future()
         # Uncancellable: whoever awaits the load and leaves must not take it away from the others.
         self._loaded.set_running_or_notify_cancel()
         self._metrics = Metrics()
@@ -254,7 +254,7 @@ class ServerHandler:
             thread_cpu_seconds=cpu_seconds_by_thread(self._workers),
         ).as_dict()
 
-    def _engine(self) -> LoadedEngine | None:
+    def _engine(self) -> ServedEngine | None:
         is_loaded = self._loaded.done() and self._loaded.exception() is None
         return self._loaded.result() if is_loaded else None
 

@@ -12,11 +12,14 @@ The last two are in ``events.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
+
+Report = Callable[[str], None]
+"""Takes a line for each step of a start that a person waits for."""
 
 
 class FinishReason(StrEnum):
@@ -153,7 +156,7 @@ class ChatPrompt:
     """Messages for the model's chat template."""
 
     messages: tuple[dict[str, Any], ...]  # as the template reads them; content is a string or None
-    continue_final_message: bool = False
+    continue_final_message: bool = False  # only where it is the assistant's
     tool_use: ToolUse | None = None
     template_options: dict[str, Any] = field(default_factory=dict)  # such as enable_thinking
 

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.fakes.program import Program
-
 pytestmark = pytest.mark.model
 
 CONTEXT = "Question: What is the capital of France?\nAnswer:"
 OPEN = "The capital of France is"  # the model goes on from here
 CHOICES = (" Paris", " London", " a banana made of stone")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    program = Program.start()
-    yield program.url
-    program.kill()
 
 
 def post(url: str, **fields: Any) -> dict[str, Any]:

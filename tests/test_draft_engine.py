@@ -10,7 +10,7 @@ import mlx.core as mx
 import mlx_lm.models.llama
 import mlx_lm.models.qwen3_next
 import pytest
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_map
 from structlog.testing import capture_logs
 
 from api import engine_assembly
@@ -21,6 +21,7 @@ from api.engine_assembly import LoadedEngine, load_engine
 from api.errors import StartupError
 from tests.engine.factories import Loop, create_sequence
 from tests.engine.tiny_models import FLAT, GROUPED
+from tests.fakes.model_folder import write_model
 from tests.text.conftest import byte_level, write_folder
 
 CONFIG = FLAT["llama"] | {"vocab_size": 400, "max_position_embeddings": 600}
@@ -37,9 +38,7 @@ def save(folder: Path, config: dict[str, Any], num_layers: int | None = None, se
     for layer in model.layers[num_layers:] if num_layers else ():
         for matrix in (layer.self_attn.o_proj, layer.mlp.down_proj):
             matrix.weight = mx.zeros_like(matrix.weight)
-    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
+    return write_model(folder, model, config)
 
 
 @pytest.fixture(scope="module")

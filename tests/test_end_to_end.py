@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,18 +20,6 @@ from tests.fakes.program import ROOT, Program
 pytestmark = pytest.mark.model
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
 STORY: Any = [{"role": "user", "content": "Tell me a long story about a lighthouse."}]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    program = Program.start()
-    yield program.url
-    program.kill()
-
-
-@pytest.fixture(scope="module")
-def client(url: str) -> OpenAI:
-    return OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
 
 
 def stats(url: str) -> dict[str, Any]:

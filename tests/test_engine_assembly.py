@@ -15,7 +15,6 @@ import mlx.nn as nn
 import mlx_lm.models.llama
 import numpy as np
 import pytest
-from mlx.utils import tree_flatten
 from structlog.testing import capture_logs
 
 from api import engine_assembly
@@ -30,6 +29,7 @@ from api.generator import BatchGenerator
 from api.types import ChatPrompt, GenerationRequest, SamplingDefaults, SamplingParams
 from tests.engine.factories import GREEDY, Loop, create_sequence
 from tests.engine.tiny_models import FLAT, check_greedy, greedy_answer
+from tests.fakes.model_folder import write_llama_folder
 from tests.text.conftest import byte_level, write_folder
 from tests.text.templates import TWO_ROLES
 
@@ -39,11 +39,7 @@ TINY_CONFIG = FLAT["llama"] | {"vocab_size": 400, "max_position_embeddings": 300
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder in MLX format."""
-    folder = write_folder(tmp_path_factory.mktemp("tiny-llama"), byte_level())
-    model = mlx_lm.models.llama.Model(mlx_lm.models.llama.ModelArgs.from_dict(TINY_CONFIG))
-    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
-    (folder / "config.json").write_text(json.dumps(TINY_CONFIG))
-    return folder
+    return write_llama_folder(tmp_path_factory.mktemp("tiny-llama"), TINY_CONFIG)
 
 
 def config_for(folder: Path, default_max_tokens: int | None = None, **settings: Any) -> ServerConfig:

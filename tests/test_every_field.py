@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
-
-from tests.fakes.program import Program
 
 pytestmark = pytest.mark.model
 
@@ -62,13 +59,6 @@ MIXES: list[dict[str, Any]] = [
     {**GREEDY, "tools": [TOOL]},
     {**SEEDED, "response_format": JSON_SCHEMA, "stop": ["}"], "presence_penalty": 0.3, "max_tokens": 40},
 ]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    program = Program.start()
-    yield program.url
-    program.kill()
 
 
 def create_body(index: int) -> dict[str, Any]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
 from unittest import mock
 
-import mlx.core as mx
 import pytest
 
 from api import generator as generator_module
 from api.engine.forward.choose import ChosenForward
-from api.engine.forward.interface import Forward
 from api.engine.sampler import Sampler
 from api.generator import BatchGenerator
 from api.step_plan import SampledToken, Slot, Span, StepPlan
 from api.types import FinishReason, SamplingParams
-from tests.engine.factories import GREEDY, Loop, create_sequence, tiny_slot_classes
-from tests.engine.fake_generator import StepFailed
+from tests.engine.factories import GREEDY, Loop, create_sequence
+from tests.engine.fake_forwards import CountingForward, FailingForward, UniformForward
 from tests.engine.tiny_models import (
     CONFIGS,
     FLAT,
@@ -33,20 +30,16 @@ from tests.engine.tiny_models import (
     tiny_greedy_answer,
 )
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 MlxLoop = Loop[BatchGenerator]
+Counting = tuple[BatchGenerator, CountingForward]
 
 # (number of prompt tokens, answer tokens, step at which it comes)
 REQUESTS = ((3, 30, 0), (40, 12, 0), (17, 40, 2), (300, 10, 4), (1, 25, 8), (9, 30, 12))
 CANCELLED, CANCEL_STEP = 3, 16
 # All at once, each soon too long for its slot.
 CROWD = tuple((5 + 2 * i, 40, 0) for i in range(6))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
-
 
 Requests = tuple[tuple[int, int, int], ...]
 
@@ -154,39 +147,10 @@ def test_little_memory_and_preemption_change_nothing(name: str, choice: str) -> 
     assert loop.scheduler.stats().num_preemptions > 0
 
 
-class Flaky:
-    """A forward that raises at some steps of several sequences, now before, now after it ran them."""
-
-    def __init__(self, forward: Forward, failing_calls: set[int]) -> None:
-        self.name = forward.name
-        self._forward = forward
-        self._failing_calls = failing_calls
-        self._num_calls = 0
-
-    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        self._num_calls += len(plan.spans) > 1
-        if len(plan.spans) < 2:
-            return self._forward(plan, token_ids)
-        if self._num_calls in self._failing_calls and self._num_calls % 2:
-            raise StepFailed
-        logits = self._forward(plan, token_ids)
-        if self._num_calls in self._failing_calls:
-            raise StepFailed
-        return logits
-
-    def settle(self) -> None: ...
-
-    def state(self) -> list[mx.array]:
-        return self._forward.state()
-
-    def reset(self) -> None:
-        self._forward.reset()
-
-
 @pytest.mark.parametrize("choice", ["flat", "padded"])
 def test_after_a_step_that_raised_all_go_on(choice: str) -> None:
     chosen, _ = choose("llama", "flat" if choice == "flat" else "padded")
-    flaky = ChosenForward(Flaky(chosen.forward, {3, 8, 20}), chosen.slot_bytes)
+    flaky = ChosenForward(FailingForward(chosen.forward, before={3}, after={8, 20}), chosen.slot_bytes)
     loop = create_mlx_loop(flaky, platform(), Sizes())
     check_answers("llama", run_interleaved(loop))
     assert all(result.error is None for result in loop.results.values())
@@ -208,46 +172,17 @@ def test_the_same_seed_gives_the_same_tokens_alone_and_among_others(name: str) -
 # --- the generator alone, over a forward that counts -------------------------------------------
 
 
-class Counting:
-    """Logits whose best token is the row's input plus one."""
-
-    name = "counting"
-
-    def __init__(self) -> None:
-        self.plans: list[StepPlan] = []
-        self.num_resets = 0
-
-    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        self.plans.append(plan)
-        last, rows = -1, []
-        for span in plan.spans:
-            last += span.num_tokens
-            if span.samples:
-                rows.append(last)
-        if not rows:
-            return mx.zeros((0, 1))
-        return (mx.arange(50)[None] == token_ids[mx.array(rows)][:, None] + 1).astype(mx.float32)
-
-    def settle(self) -> None: ...
-
-    def state(self) -> list[mx.array]:
-        return []
-
-    def reset(self) -> None:
-        self.num_resets += 1
-
-
 def span(sequence_id: int, *token_ids: int, num_samples: int = 1) -> Span:
     return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, 0, GREEDY)
 
 
 @pytest.fixture
-def counting() -> tuple[BatchGenerator, Counting]:
-    forward = Counting()
+def counting() -> Counting:
+    forward = CountingForward()
     return BatchGenerator(forward, Sampler(platform())), forward
 
 
-def test_a_step_returns_what_the_one_before_sampled(counting: tuple[BatchGenerator, Counting]) -> None:
+def test_a_step_returns_what_the_one_before_sampled(counting: Counting) -> None:
     generator, _ = counting
     assert generator.step(StepPlan(spans=(span(1, 5), span(2, 7, 8)))) == []
     read = generator.step(StepPlan(spans=(span(3, 1, num_samples=0), span(4, 20, 21))))
@@ -256,7 +191,7 @@ def test_a_step_returns_what_the_one_before_sampled(counting: tuple[BatchGenerat
     assert generator.step(StepPlan()) == []
 
 
-def test_tokens_in_flight_feed_the_next_step(counting: tuple[BatchGenerator, Counting]) -> None:
+def test_tokens_in_flight_feed_the_next_step(counting: Counting) -> None:
     generator, _ = counting
     generator.step(StepPlan(spans=(span(1, 5), span(2, 10), span(3, 20))))
     # 1 left; 2 and 3 go on in another order beside a newcomer and a sequence that catches up
@@ -270,42 +205,25 @@ def test_tokens_in_flight_feed_the_next_step(counting: tuple[BatchGenerator, Cou
     assert generator.step(StepPlan()) == [SampledToken(2, 13), SampledToken(3, 23)]
 
 
-def test_a_step_that_samples_nothing_is_read_as_nothing(counting: tuple[BatchGenerator, Counting]) -> None:
+def test_a_step_that_samples_nothing_is_read_as_nothing(counting: Counting) -> None:
     generator, _ = counting
     generator.step(StepPlan(spans=(span(1, 5, 6, num_samples=0),)))
     assert generator.step(StepPlan()) == []
 
 
-def test_a_plan_without_rows_still_reaches_the_forward(counting: tuple[BatchGenerator, Counting]) -> None:
+def test_a_plan_without_rows_still_reaches_the_forward(counting: Counting) -> None:
     generator, forward = counting
     generator.step(StepPlan(released=(1, 2)))
     assert forward.plans == [StepPlan(released=(1, 2))]
 
 
-def test_a_reset_forgets_the_step_in_flight(counting: tuple[BatchGenerator, Counting]) -> None:
+def test_a_reset_forgets_the_step_in_flight(counting: Counting) -> None:
     generator, forward = counting
     generator.step(StepPlan(spans=(span(1, 5),)))
     generator.reset()
     assert forward.num_resets == 1
     assert generator.step(StepPlan(spans=(span(1, 7),))) == []
     assert generator.step(StepPlan()) == [SampledToken(1, 8)]
-
-
-class UniformForward:
-    """All tokens are equally likely; there is no state."""
-
-    name = "uniform"
-
-    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        return mx.zeros((sum(span.samples for span in plan.spans), VOCAB_SIZE))
-
-    def settle(self) -> None: ...
-
-    def state(self) -> list[mx.array]:
-        return []
-
-    def reset(self) -> None:
-        pass
 
 
 def test_memory_is_given_back_only_when_nothing_is_left() -> None:

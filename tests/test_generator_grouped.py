@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-
 import pytest
 
-from tests.engine.factories import create_sequence, tiny_slot_classes
+from tests.engine.factories import create_sequence
 from tests.engine.tiny_models import (
     GROUPED,
-    VOCAB_SIZE,
     Sizes,
-    build_plain_model,
-    check_greedy,
+    check_tiny_greedy,
     choose,
     create_mlx_loop,
+    draw_tokens,
     platform,
-    tiny_greedy_answer,
 )
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 BLOCK_TOKENS = 8
 CACHED = Sizes(cached_tokens=1500, budget_tokens=4096, block_tokens=BLOCK_TOKENS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
-
-
-def draw_tokens(count: int, seed: int) -> list[int]:
-    draw = random.Random(seed)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(count)]
-
-
-def check_answer(name: str, prompt: list[int], answer: list[int], max_tokens: int) -> None:
-    wanted = tiny_greedy_answer(name, tuple(prompt), max_tokens)
-    assert len(answer) == max_tokens
-    check_greedy(build_plain_model(name), prompt, answer, wanted)
 
 
 @pytest.mark.parametrize("name", GROUPED)
@@ -52,7 +32,7 @@ def test_many_sequences_in_much_and_little_memory(name: str, budget_states: int)
     loop.run()
     loop.check_idle()
     for number, prompt in enumerate(prompts, 1):
-        check_answer(name, prompt, loop.results[f"r{number}"].token_ids, 6 + number)
+        check_tiny_greedy(name, prompt, loop.results[f"r{number}"].token_ids, 6 + number)
 
 
 @pytest.mark.device
@@ -67,7 +47,7 @@ def test_a_state_goes_along_when_slots_are_moved_together(name: str) -> None:
     assert any(plan.compactions for plan in loop.plans)
     loop.check_idle()
     for number, (prompt, max_tokens) in enumerate(zip(prompts, lengths, strict=True)):
-        check_answer(name, prompt, loop.results[f"r{number}"].token_ids, max_tokens)
+        check_tiny_greedy(name, prompt, loop.results[f"r{number}"].token_ids, max_tokens)
 
 
 @pytest.mark.device
@@ -81,7 +61,7 @@ def test_a_conversation_goes_on_from_a_kept_state(name: str) -> None:
         loop.run()
         loop.check_idle()
         result = loop.results[f"r{turn}"]
-        check_answer(name, history, result.token_ids, 11)
+        check_tiny_greedy(name, history, result.token_ids, 11)
         cached.append((result.num_cached_tokens, len(history)))
         history = history + result.token_ids + draw_tokens(9, seed=turn)
     assert cached[0][0] == 0
@@ -101,4 +81,4 @@ def test_a_prefix_that_many_share_is_read_once(name: str) -> None:
     cached = sorted(loop.results[f"r{number}"].num_cached_tokens for number in range(1, 5))
     assert cached == [0, 64, 64, 64]
     for number, prompt in enumerate(prompts, 1):
-        check_answer(name, prompt, loop.results[f"r{number}"].token_ids, 9)
+        check_tiny_greedy(name, prompt, loop.results[f"r{number}"].token_ids, 9)

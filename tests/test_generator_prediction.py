@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,9 +11,11 @@ from api.engine.predictions import Predictions
 from api.engine.speculation import AdaptiveSpeculation, Speculation
 from api.engine.verification_costs import VerificationCosts
 from api.types import SamplingParams
-from tests.engine.factories import GREEDY, create_budget, create_sequence, tiny_slot_classes
+from tests.engine.factories import GREEDY, create_budget, create_sequence
 from tests.engine.tiny_models import VOCAB_SIZE, choose, platform
 from tests.test_generator_speculation import SpeculatingLoop, create_prompt
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 NUM_TOKENS = 60
 SAMPLINGS = [
@@ -25,12 +26,6 @@ SAMPLINGS = [
     SamplingParams(temperature=1.0, seed=7, frequency_penalty=0.5),
     replace(GREEDY, repetition_penalty=1.2),
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def run(speculation: Speculation | None, predicted: dict[str, list[int]]) -> SpeculatingLoop:

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-
 import pytest
 
 from api.generator import BatchGenerator
-from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_sequence
 from tests.engine.tiny_models import (
     FLAT,
-    VOCAB_SIZE,
     Sizes,
-    build_plain_model,
-    check_greedy,
+    check_tiny_greedy,
     choose,
     create_mlx_loop,
+    draw_tokens,
     gpu_like_platform,
     platform,
-    tiny_greedy_answer,
 )
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 BLOCK_TOKENS = 8
 SIZES = Sizes(cached_tokens=1500, budget_tokens=4096, block_tokens=BLOCK_TOKENS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
-
-
-def draw_tokens(count: int, seed: int) -> list[int]:
-    draw = random.Random(seed)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(count)]
 
 
 def check_turn(name: str, loop: Loop[BatchGenerator], prompt: list[int], number: int, max_tokens: int) -> int:
@@ -43,8 +29,7 @@ def check_turn(name: str, loop: Loop[BatchGenerator], prompt: list[int], number:
     loop.run()
     loop.check_idle()
     result = loop.results[f"r{number}"]
-    wanted = tiny_greedy_answer(name, tuple(prompt), max_tokens)
-    check_greedy(build_plain_model(name), prompt, result.token_ids, wanted)
+    check_tiny_greedy(name, prompt, result.token_ids, max_tokens)
     return result.num_cached_tokens
 
 
@@ -77,8 +62,7 @@ def test_a_prefix_that_many_wait_for_is_read_once(name: str) -> None:
     cached = [loop.results[f"r{number}"].num_cached_tokens for number in (1, 2, 3, 4)]
     assert sorted(cached) == [0, 88, 88, 88]
     for number, prompt in enumerate(prompts, 1):
-        wanted = tiny_greedy_answer(name, tuple(prompt), 9)
-        check_greedy(build_plain_model(name), prompt, loop.results[f"r{number}"].token_ids, wanted)
+        check_tiny_greedy(name, prompt, loop.results[f"r{number}"].token_ids, 9)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
@@ -94,5 +78,4 @@ def test_with_little_memory_blocks_give_way_and_nothing_goes_wrong(name: str) ->
     assert stats.num_preemptions and stats.prefix_cache.num_evicted_blocks
     assert stats.prefix_cache.num_hit_tokens
     for number, prompt in enumerate(prompts, 1):
-        wanted = tiny_greedy_answer(name, tuple(prompt), 20)
-        check_greedy(build_plain_model(name), prompt, loop.results[f"r{number}"].token_ids, wanted)
+        check_tiny_greedy(name, prompt, loop.results[f"r{number}"].token_ids, 20)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +22,23 @@ from api.engine.sequence import Sequence
 from api.engine.sequence_memory import SequenceMemory
 from api.generator import BatchGenerator
 from api.stats import PrefixDiskStats
-from tests.engine.factories import Loop, create_budget, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_budget, create_sequence
 from tests.engine.fake_generator import FakeClock
 from tests.engine.tiny_models import (
     FLAT,
     GROUPED,
-    VOCAB_SIZE,
     build_model,
-    build_plain_model,
-    check_greedy,
+    check_tiny_greedy,
     choose,
+    draw_tokens,
     platform,
-    tiny_greedy_answer,
 )
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 BLOCK_TOKENS = 8
 STRIDE_TOKENS = 16  # where a recurrent state is kept
 MAX_TOKENS = 9
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 class Process:
@@ -103,8 +96,7 @@ class Process:
 
     def check(self, number: int, prompt: list[int]) -> int:
         result = self.loop.results[f"r{number}"]
-        wanted = tiny_greedy_answer(self.name, tuple(prompt), MAX_TOKENS)
-        check_greedy(build_plain_model(self.name), prompt, result.token_ids, wanted)
+        check_tiny_greedy(self.name, prompt, result.token_ids, MAX_TOKENS)
         return result.num_cached_tokens
 
     def answer(self) -> list[int]:
@@ -115,11 +107,6 @@ class Process:
         self.disk.close()
         self.disk.write()
         return self.disk.stats()
-
-
-def draw_tokens(count: int, seed: int = 0) -> list[int]:
-    draw = random.Random(seed)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", FLAT)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import mlx.core as mx
@@ -14,13 +12,14 @@ from numpy.typing import NDArray
 
 from api.engine.forward.choose import ChosenForward
 from api.engine.sampler import Sampler
+from api.engine.sequence import Sequence
 from api.errors import ServerSideError
 from api.generator import BatchGenerator
 from api.step_plan import SampledToken, Slot, Span, StepPlan
 from api.types import SamplingParams
 from benchmarks.device.exact_probabilities import changed_logits
-from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
-from tests.engine.fake_generator import StepFailed
+from tests.engine.factories import Loop, create_sequence
+from tests.engine.fake_forwards import FailingForward, UniformForward
 from tests.engine.sampling_factories import (
     CHARACTERS,
     END_THINK,
@@ -31,15 +30,10 @@ from tests.engine.sampling_factories import (
     text_of,
     token_ids,
 )
-from tests.engine.tiny_models import (
-    VOCAB_SIZE,
-    Sizes,
-    build_plain_model,
-    choose,
-    create_mlx_loop,
-    platform,
-)
+from tests.engine.tiny_models import Sizes, build_plain_model, choose, create_mlx_loop, draw_prompt, platform
 from tests.fakes.thinking import create_thinking
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 MlxLoop = Loop[BatchGenerator]
 NUM_ANSWER_TOKENS = 24
@@ -69,29 +63,24 @@ DRAWN: dict[str, SamplingParams] = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
-
-
 def create_prompt(number: int) -> list[int]:
-    draw = random.Random(number)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice([1, 5, 17, 60]))]
+    return draw_prompt(number, [1, 5, 17, 60])
+
+
+def create_numbered(number: int, sampling: SamplingParams) -> Sequence:
+    return create_sequence(
+        number,
+        max_tokens=NUM_ANSWER_TOKENS,
+        prompt=create_prompt(number),
+        sampling=sampling,
+        eos_token_ids=[EOS] if sampling.grammar else [],
+    )
 
 
 def run(loop: MlxLoop, samplings: list[SamplingParams]) -> list[list[int]]:
     """All requests, one joining every other step. Returns their tokens."""
     for number, sampling in enumerate(samplings, 1):
-        loop.add(
-            create_sequence(
-                number,
-                max_tokens=NUM_ANSWER_TOKENS,
-                prompt=create_prompt(number),
-                sampling=sampling,
-                eos_token_ids=[EOS] if sampling.grammar else [],
-            )
-        )
+        loop.add(create_numbered(number, sampling))
         loop.step()
         loop.step()
     loop.run()
@@ -131,35 +120,11 @@ def test_preemption_and_failed_steps_change_nothing() -> None:
     short = create_mlx_loop(chosen, platform(), Sizes(budget_tokens=200))
     assert run(short, [*CHANGED.values(), *DRAWN.values()]) == undisturbed
     assert short.scheduler.stats().num_preemptions > 0
-    flaky = ChosenForward(FailingForward(chosen), chosen.slot_bytes, chosen.can_copy)
+    failing = FailingForward(chosen.forward, after={4, 11, 25})
+    flaky = ChosenForward(failing, chosen.slot_bytes, chosen.can_copy)
     assert (
         run(create_mlx_loop(flaky, platform(), Sizes()), [*CHANGED.values(), *DRAWN.values()]) == undisturbed
     )
-
-
-class FailingForward:
-    """Raises in the middle of a few steps of several sequences."""
-
-    name = "failing"
-
-    def __init__(self, chosen: ChosenForward) -> None:
-        self._forward = chosen.forward
-        self._num_calls = 0
-
-    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        self._num_calls += len(plan.spans) > 1
-        logits = self._forward(plan, token_ids)
-        if len(plan.spans) > 1 and self._num_calls in (4, 11, 25):
-            raise StepFailed
-        return logits
-
-    def settle(self) -> None: ...
-
-    def state(self) -> list[mx.array]:
-        return self._forward.state()
-
-    def reset(self) -> None:
-        self._forward.reset()
 
 
 @pytest.mark.device
@@ -170,15 +135,7 @@ def test_each_request_gets_alone_what_it_gets_among_others(name: str) -> None:
     together = run(create_mlx_loop(chosen, platform(), Sizes(max_batch_size=12)), samplings)
     for number, (sampling, answer) in enumerate(zip(samplings, together, strict=True), 1):
         loop = create_mlx_loop(chosen, platform(), Sizes())
-        loop.add(
-            create_sequence(
-                number,
-                max_tokens=NUM_ANSWER_TOKENS,
-                prompt=create_prompt(number),
-                sampling=sampling,
-                eos_token_ids=[EOS] if sampling.grammar else [],
-            )
-        )
+        loop.add(create_numbered(number, sampling))
         loop.run()
         assert loop.results[f"r{number}"].token_ids == answer
 
@@ -218,27 +175,6 @@ def test_a_step_reports_the_logprobs_of_the_rows_that_ask() -> None:
         assert logprobs is not None and logprobs.logprob == pytest.approx(expected.max(), abs=1e-4)
         best = np.sort(expected)[::-1][: samplings[i].num_top_logprobs]
         assert [value for _, value in logprobs.top] == pytest.approx(best.tolist(), abs=1e-4)
-
-
-class UniformForward:
-    """All tokens are equally likely; there is no state. The mask's work shows in what is asked when."""
-
-    name = "uniform"
-
-    def __init__(self) -> None:
-        self.num_calls = 0
-
-    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        self.num_calls += 1
-        return mx.zeros((sum(span.samples for span in plan.spans), 120))
-
-    def settle(self) -> None: ...
-
-    def state(self) -> list[mx.array]:
-        return []
-
-    def reset(self) -> None:
-        pass
 
 
 def test_a_token_of_a_sequence_that_was_released_meanwhile_is_ignored() -> None:

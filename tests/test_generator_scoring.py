@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -12,31 +9,26 @@ import pytest
 from api.engine.sequence import Sequence
 from api.generator import BatchGenerator
 from api.types import SamplingParams
-from tests.engine.factories import Loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_sequence
 from tests.engine.tiny_models import (
     CONFIGS,
-    VOCAB_SIZE,
     Sizes,
     build_plain_model,
     choose,
     create_mlx_loop,
+    draw_tokens,
     gpu_like_platform,
     platform,
 )
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 TOLERANCE = 1e-4
 NUM_TOP = 3
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
-
-
 def scoring_sequence(number: int, num_prompt_tokens: int, max_tokens: int, **fields: int) -> Sequence:
-    draw = random.Random(number)
-    prompt = [draw.randrange(VOCAB_SIZE) for _ in range(num_prompt_tokens)]
+    prompt = draw_tokens(num_prompt_tokens, seed=number)
     sampling = SamplingParams(temperature=0.0, num_prompt_logprobs=NUM_TOP)
     return create_sequence(number, max_tokens=max_tokens, prompt=prompt, sampling=sampling, **fields)
 

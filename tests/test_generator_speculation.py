@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Iterator
 from dataclasses import replace
 
-import mlx.core as mx
 import numpy as np
 import pytest
 
 from api.engine.forward.choose import ChosenForward
-from api.engine.forward.layout import make_layout
 from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
 from api.engine.platform import Platform
@@ -27,9 +23,12 @@ from api.engine.verification_costs import VerificationCosts
 from api.generator import BatchGenerator
 from api.step_plan import SampledLogprobs, Slot, Span, StepOutput, StepPlan
 from api.types import SamplingParams
-from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence, tiny_slot_classes
+from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence
+from tests.engine.fake_forwards import CountingForward, UniformForward
 from tests.engine.fake_speculation import OracleSpeculation
-from tests.engine.tiny_models import FLAT, VOCAB_SIZE, choose, gpu_like_platform, platform
+from tests.engine.tiny_models import FLAT, VOCAB_SIZE, choose, draw_prompt, gpu_like_platform, platform
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 NUM_ANSWER_TOKENS = 40
 END = 3
@@ -43,12 +42,6 @@ SAMPLINGS: dict[str, SamplingParams] = {
 }
 # A model's logits differ by rounding with the shapes that they are computed in.
 NEAR = 1e-4
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 class SpeculatingLoop(Loop[BatchGenerator]):
@@ -70,8 +63,7 @@ class SpeculatingLoop(Loop[BatchGenerator]):
 
 
 def create_prompt(number: int) -> list[int]:
-    draw = random.Random(number)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice([2, 5, 17, 60]))]
+    return draw_prompt(number, [2, 5, 17, 60])
 
 
 def run(loop: SpeculatingLoop) -> dict[str, list[int]]:
@@ -154,24 +146,6 @@ def test_a_text_that_repeats_itself_is_found_and_verified() -> None:
 # --- the generator alone -----------------------------------------------------------------------
 
 
-class Shifted:
-    """Logits whose best token is the row's input plus one; selects the rows as the real layout does."""
-
-    name = "shifted"
-
-    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        layout = make_layout(plan)
-        rows = token_ids[layout.selected[: layout.num_selected]]
-        return (mx.arange(50)[None] == rows[:, None] + 1).astype(mx.float32)
-
-    def settle(self) -> None: ...
-
-    def state(self) -> list[mx.array]:
-        return []
-
-    def reset(self) -> None: ...
-
-
 def span(
     sequence_id: int, *token_ids: int, num_samples: int, index: int = 0, sampling: SamplingParams = GREEDY
 ) -> Span:
@@ -179,7 +153,7 @@ def span(
 
 
 def test_each_row_of_a_span_with_proposals_gives_a_token_in_order() -> None:
-    generator = BatchGenerator(Shifted(), Sampler(platform()))
+    generator = BatchGenerator(CountingForward(), Sampler(platform()))
     spans = (
         span(1, 5, num_samples=1),
         span(2, 10, 11, 30, num_samples=3),
@@ -192,31 +166,15 @@ def test_each_row_of_a_span_with_proposals_gives_a_token_in_order() -> None:
 
 
 def test_a_token_in_flight_of_a_neighbour_is_found_beside_several_samples() -> None:
-    generator = BatchGenerator(Shifted(), Sampler(platform()))
+    generator = BatchGenerator(CountingForward(), Sampler(platform()))
     generator.step(StepPlan(spans=(span(1, 5, num_samples=1), span(2, 10, 11, num_samples=2))))
     generator.step(StepPlan(spans=(span(1, num_samples=1),)))
     assert [token.token_id for token in generator.step(StepPlan())] == [7]
 
 
-class Flat:
-    """All tokens are equally likely, so only the noise decides."""
-
-    name = "flat"
-
-    def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
-        return mx.zeros((sum(span.num_samples for span in plan.spans), VOCAB_SIZE))
-
-    def settle(self) -> None: ...
-
-    def state(self) -> list[mx.array]:
-        return []
-
-    def reset(self) -> None: ...
-
-
 @pytest.mark.parametrize("sampling", [SamplingParams(seed=9), SamplingParams(seed=9, top_k=50)])
 def test_rows_draw_what_they_would_draw_one_by_one(sampling: SamplingParams) -> None:
-    generator = BatchGenerator(Flat(), Sampler(platform()))
+    generator = BatchGenerator(UniformForward(), Sampler(platform()))
     generator.step(StepPlan(spans=(span(1, 1, 2, 3, 4, num_samples=4, index=7, sampling=sampling),)))
     together = [token.token_id for token in generator.step(StepPlan())]
     alone = []

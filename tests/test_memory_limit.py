@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 from collections.abc import Iterator
@@ -11,14 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import mlx.core as mx
-import mlx_lm.models.llama
 import pytest
-from mlx.utils import tree_flatten
 
 from tests.engine.tiny_models import FLAT
+from tests.fakes.model_folder import write_llama_folder
 from tests.fakes.program import Program
-from tests.text.conftest import byte_level, write_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody enforces the limit")
 NUM_CHATS = 32
@@ -35,11 +31,7 @@ CONFIG = FLAT["llama"] | {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_folder(tmp_path_factory.mktemp("wide-llama"), byte_level())
-    model = mlx_lm.models.llama.Model(mlx_lm.models.llama.ModelArgs.from_dict(CONFIG))
-    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    return folder
+    return write_llama_folder(tmp_path_factory.mktemp("wide-llama"), CONFIG)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,18 +15,6 @@ from tests.fakes.program import Program
 pytestmark = pytest.mark.model
 LIST: Any = [{"role": "user", "content": "Count from 1 to 30."}]
 NUM_TOKENS = 24
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    program = Program.start()
-    yield program.url
-    program.kill()
-
-
-@pytest.fixture(scope="module")
-def client(url: str) -> OpenAI:
-    return OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
 
 
 @pytest.fixture(scope="module")

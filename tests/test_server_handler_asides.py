@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from api.errors import NotServingError, QueueFullError, ServerSideError
-from api.threads.contracts import PromptReader, Question
+from api.threads.contracts import Question, RequestReader
 from api.threads.hands import NUM_HANDS
 from api.threads.processing import MAX_SHORT_CHARS
 from tests.fakes.serving_handler import run, serving, until
@@ -62,7 +62,7 @@ def test_a_question_whose_asker_left_is_not_read() -> None:
     gate = threading.Event()
     num_read = 0
 
-    def read(reader: PromptReader) -> None:
+    def read(reader: RequestReader) -> None:
         nonlocal num_read
         num_read += 1
 

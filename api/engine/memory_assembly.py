@@ -24,8 +24,7 @@ from api.engine.sequence_memory import SequenceMemory
 from api.engine.speculation import MOST_SAMPLED_PROPOSALS, most_proposals
 from api.engine.step_memory import StepSizes, widest_row
 from api.errors import StartupError
-
-Report = Callable[[str], None]
+from api.types import Report
 
 log = structlog.get_logger(__name__)
 

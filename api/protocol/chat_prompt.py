@@ -56,15 +56,21 @@ def _prefix_mark(message: Message) -> str | None:
 
 
 def _template_options(body: ChatPromptFields) -> dict[str, Any]:
-    """The template's own variables win nothing: each may be given once, or twice alike."""
+    """The template's own variables win nothing: each may be given once, or twice alike.
+
+    An effort of none is what templates call no thinking. Whoever sets it as the template's own variable may
+    set the other one beside it.
+    """
     options: dict[str, Any] = dict(body.chat_template_kwargs or {})
     effort, enables = reasoning_effort(body), enables_thinking(body)
     if effort is not None:
         _set_option(options, "reasoning_effort", effort, "reasoning_effort")
     if enables is not None:
         _set_option(options, "enable_thinking", enables, "enable_thinking")
-    if effort == "none":
-        _set_option(options, "enable_thinking", False, "reasoning_effort")
+    if options.get("reasoning_effort") == "none":
+        if effort is not None:
+            _set_option(options, "enable_thinking", False, "reasoning_effort")
+        options.setdefault("enable_thinking", False)
     return options
 
 

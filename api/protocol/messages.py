@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from api.errors import ContextLengthError, InvalidRequestError
@@ -35,35 +34,20 @@ def to_template_messages(messages: Sequence[Message]) -> tuple[dict[str, Any], .
     ``function`` messages and ``function_call`` become tool messages and ``tool_calls``: templates know
     no others. Raises InvalidRequestError for an assistant's message that says nothing.
     """
-    calls = _Calls()
-    return tuple(_convert(message, index, calls) for index, message in enumerate(messages))
+    last_calls: dict[str, str] = {}  # each function's, by its id
+    return tuple(_convert(message, index, last_calls) for index, message in enumerate(messages))
 
 
-@dataclass(slots=True)
-class _Calls:
-    """The calls so far, by which results are told what they answer."""
-
-    names_by_id: dict[str, str] = field(default_factory=dict)
-    last_ids_by_name: dict[str, str] = field(default_factory=dict)
-
-    def add(self, call_id: str, name: str) -> None:
-        self.names_by_id[call_id] = name
-        self.last_ids_by_name[name] = call_id
-
-    def last_id_of(self, name: str) -> str:
-        """A function's result names no call: it belongs to the latest one of its function."""
-        return self.last_ids_by_name.get(name, "call00000")
-
-
-def _convert(message: Message, index: int, calls: _Calls) -> dict[str, Any]:
+def _convert(message: Message, index: int, last_calls: dict[str, str]) -> dict[str, Any]:
     match message:
         case AssistantMessage():
-            return _convert_assistant(message, index, calls)
+            return _convert_assistant(message, index, last_calls)
         case ToolMessage():
-            name = message.name or calls.names_by_id.get(message.tool_call_id)
-            return _tool_message(text_of(message.content), message.tool_call_id, name)
+            return _tool_message(text_of(message.content), message.tool_call_id, message.name or None)
         case FunctionMessage():
-            return _tool_message(message.content or "", calls.last_id_of(message.name), message.name)
+            # A function's result names no call: it belongs to the latest one of its function.
+            call_id = last_calls.get(message.name, "call00000")
+            return _tool_message(message.content or "", call_id, message.name)
         case PlainMessage():
             refuse_fields(message, OBJECTS[f"{message.role} message"], f"messages[{index}].")
             plain = {"role": message.role, "content": text_of(message.content)}
@@ -71,12 +55,12 @@ def _convert(message: Message, index: int, calls: _Calls) -> dict[str, Any]:
     raise AssertionError(message.role)  # the schema lets no other class through
 
 
-def _convert_assistant(message: AssistantMessage, index: int, earlier: _Calls) -> dict[str, Any]:
+def _convert_assistant(message: AssistantMessage, index: int, last_calls: dict[str, str]) -> dict[str, Any]:
     path = f"messages[{index}]"
     refuse_fields(message, OBJECTS["assistant message"], f"{path}.")
     calls = _calls_of(message, index)
     for call in calls:
-        earlier.add(call["id"], call["function"]["name"])
+        last_calls[call["function"]["name"]] = call["id"]
     content = text_of(message.content)
     content = message.refusal if content is None else content
     if content is None and not calls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from api.text.message_folding import fold_messages
@@ -14,7 +14,7 @@ from api.text.tool_calls.prompt import Message, with_plain_roles, with_tool_prom
 
 def prepare_messages(messages: Iterable[Mapping[str, Any]], support: TemplateSupport) -> list[Message]:
     """Returns one message for each, with the arguments of calls as objects where they are."""
-    return _with_tool_names([_prepare(message, support) for message in messages])
+    return [_prepare(message, support) for message in _with_tool_names(messages)]
 
 
 def arrange_messages(
@@ -89,14 +89,11 @@ def _fitting_id(call_id: Any, support: TemplateSupport) -> Any:
     return call_id[-length:].rjust(length, "0") if length and isinstance(call_id, str) else call_id
 
 
-def _with_tool_names(messages: Iterable[Message]) -> list[Message]:
+def _with_tool_names(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Names each result's function, which OpenAI's messages leave out and some templates write."""
     names: dict[str, str] = {}
-    named: list[Message] = []
     for message in messages:
         for call in message.get("tool_calls") or ():
             names[call.get("id")] = call["function"]["name"]
-        if message.get("role") == "tool" and message.get("tool_call_id") in names:
-            message = {"name": names[message["tool_call_id"]], **message}
-        named.append(message)
-    return named
+        name = names.get(message.get("tool_call_id", "")) if message.get("role") == "tool" else None
+        yield message if name is None or "name" in message else {**message, "name": name}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,6 @@ def render_chat(tokenizer: Tokenizer, prompt: ChatPrompt) -> RenderedPrompt:
     if tokenizer.template_error is not None:
         message = f"The model's chat template is broken ({tokenizer.template_error})."
         raise MissingChatTemplateError(message, param="messages", code="chat_template_broken")
-    if prompt.continue_final_message:
-        _check_continuable(prompt.messages)
     try:
         chat = _read_chat(tokenizer, prompt)
         text = _render(tokenizer, chat)
@@ -100,21 +98,12 @@ def _read_chat(tokenizer: Tokenizer, prompt: ChatPrompt) -> _Chat:
     return _Chat(messages, tools, options, prompt.continue_final_message, has_cuts)
 
 
-def _check_continuable(messages: Sequence[Mapping[str, Any]]) -> None:
-    if not messages or messages[-1].get("role") != "assistant":
-        raise InvalidRequestError(
-            "The last message must be the assistant's to be continued.", param="continue_final_message"
-        )
-
-
 def _template_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the template's variables; an effort of none is what templates call no thinking."""
+    """Returns the template's variables."""
     for name in options:
         if name in _RESERVED_OPTIONS:
             message = f"chat_template_kwargs may not set {name}: the server does."
             raise InvalidRequestError(message, param="chat_template_kwargs")
-    if options.get("reasoning_effort") == "none":
-        return {"enable_thinking": False, **options}
     return dict(options)
 
 

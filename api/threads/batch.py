@@ -18,7 +18,7 @@ from api.events import StepOutputs
 from api.observability.metrics import Metrics
 from api.stats import DeviceBytes, SchedulerStats
 from api.step_plan import StepOutput, StepPlan
-from api.threads.contracts import Inbox, LoadedEngine, ResultQueue, Scheduler
+from api.threads.contracts import Inbox, ResultQueue, ServedEngine, StepPlanner
 from api.threads.worker import Heartbeat
 from api.types import Cancel
 
@@ -33,8 +33,8 @@ class BatchThread:
 
     def __init__(
         self,
-        load: Callable[[], LoadedEngine],
-        loaded: Future[LoadedEngine],
+        load: Callable[[], ServedEngine],
+        loaded: Future[ServedEngine],
         inbox: Inbox,
         results: ResultQueue,
         metrics: Metrics,
@@ -65,7 +65,7 @@ class BatchThread:
         self._loaded.set_result(engine)
         self._serve(engine)
 
-    def _serve(self, engine: LoadedEngine) -> None:
+    def _serve(self, engine: ServedEngine) -> None:
         while self._take_messages(engine):
             outputs = self._step(engine) if engine.scheduler.has_work else []
             # Before a client can know that its answer ended.
@@ -73,11 +73,11 @@ class BatchThread:
                 self._publish(engine)
             self._send(outputs)
 
-    def _publish(self, engine: LoadedEngine) -> None:
+    def _publish(self, engine: ServedEngine) -> None:
         self.stats, self.device = engine.scheduler.stats(), engine.read_device()
         self._publish_due_seconds = time.monotonic() + _PUBLISH_SECONDS
 
-    def _take_messages(self, engine: LoadedEngine) -> bool:
+    def _take_messages(self, engine: ServedEngine) -> bool:
         """Empties the inbox, waiting only when there is nothing to compute. False at the end."""
         if not engine.scheduler.has_work:
             self._tidy(engine)
@@ -88,7 +88,7 @@ class BatchThread:
                 return False
         return True
 
-    def _gather(self, engine: LoadedEngine) -> bool:
+    def _gather(self, engine: ServedEngine) -> bool:
         """Waits a little for those that come together with the first one. False at the end."""
         for _ in range(_MOST_PAUSES):
             seconds = engine.scheduler.pause_seconds
@@ -102,7 +102,7 @@ class BatchThread:
                 return False
         return True
 
-    def _tidy(self, engine: LoadedEngine) -> None:
+    def _tidy(self, engine: ServedEngine) -> None:
         """Frees what the last steps left in cycles, arrays among it, when nobody waits for it."""
         if self._inbox.empty():
             gc.collect()
@@ -114,7 +114,7 @@ class BatchThread:
         self.heartbeat.beat()
         return message
 
-    def _handle(self, message: Sequence | BlocksRead | Cancel | None, engine: LoadedEngine) -> bool:
+    def _handle(self, message: Sequence | BlocksRead | Cancel | None, engine: ServedEngine) -> bool:
         match message:
             case None:
                 return False
@@ -126,7 +126,7 @@ class BatchThread:
                 self._add(message, engine.scheduler)
         return True
 
-    def _adopt(self, read: BlocksRead, engine: LoadedEngine) -> None:
+    def _adopt(self, read: BlocksRead, engine: ServedEngine) -> None:
         try:
             engine.prefix_disk.adopt(read)
         except Exception as error:  # the device's memory: nothing in it can be relied on
@@ -134,13 +134,13 @@ class BatchThread:
             engine.generator.reset()
             engine.scheduler.restart()
 
-    def _add(self, sequence: Sequence, scheduler: Scheduler) -> None:
+    def _add(self, sequence: Sequence, scheduler: StepPlanner) -> None:
         try:
             scheduler.add(sequence)
         except ApiError as error:
             self._send([StepOutput(sequence.request_id, error=error, choice_index=sequence.choice_index)])
 
-    def _step(self, engine: LoadedEngine) -> list[StepOutput]:
+    def _step(self, engine: ServedEngine) -> list[StepOutput]:
         self.heartbeat.beat()
         started_seconds = time.monotonic()
         plan = engine.scheduler.schedule()

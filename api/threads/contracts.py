@@ -1,4 +1,7 @@
-"""What the threads need from the engine and the text side. They know nothing else of either."""
+"""What the threads need from the engine and the text side. They know nothing else of either.
+
+Each has two implementations: the real one, and one without a model that the threads are tested with.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from api.errors import ApiError
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
 from api.step_plan import StepNews, StepOutput, StepPlan
-from api.types import Cancel, ChatPrompt, GenerationRequest, Grammar, SamplingDefaults
+from api.types import Cancel, ChatPrompt, GenerationRequest, Grammar, Report, SamplingDefaults
 
 
-class Scheduler(Protocol):
+class StepPlanner(Protocol):
     """Decides what each step computes. Batch thread only."""
 
     @property
@@ -51,7 +54,7 @@ class Scheduler(Protocol):
     def stats(self) -> SchedulerStats: ...
 
 
-class BatchGenerator(Protocol):
+class PlanRunner(Protocol):
     """Computes steps. Batch thread only."""
 
     @property
@@ -65,7 +68,7 @@ class BatchGenerator(Protocol):
         """Forgets what is in flight, after an exception."""
 
 
-class PromptReader(Protocol):
+class RequestReader(Protocol):
     """Renders and tokenises requests. Processing thread, and the hands that read long prompts."""
 
     def measure(self, request: GenerationRequest) -> int:
@@ -104,7 +107,7 @@ class Grammars(Protocol):
     def close(self) -> None: ...
 
 
-class PrefixDisk(Protocol):
+class PrefixTier(Protocol):
     """The prefix cache's tier on disk, or none."""
 
     def read(self, sequence: Sequence) -> PromptReading:
@@ -123,19 +126,19 @@ class PrefixDisk(Protocol):
         """Any thread."""
 
 
-class LoadedEngine(Protocol):
+class ServedEngine(Protocol):
     """All that a loaded model gives."""
 
     @property
-    def scheduler(self) -> Scheduler: ...
+    def scheduler(self) -> StepPlanner: ...
     @property
-    def generator(self) -> BatchGenerator: ...
+    def generator(self) -> PlanRunner: ...
     @property
-    def prompt_reader(self) -> PromptReader: ...
+    def prompt_reader(self) -> RequestReader: ...
     @property
     def grammars(self) -> Grammars: ...
     @property
-    def prefix_disk(self) -> PrefixDisk: ...
+    def prefix_disk(self) -> PrefixTier: ...
     @property
     def model_names(self) -> tuple[str, ...]: ...
     @property
@@ -165,7 +168,7 @@ Choices = list[tuple[Sequence, OutputPipeline]]
 class Question:
     """What the prompt reader is asked without a generation; ``ask`` may raise ApiError."""
 
-    ask: Callable[[PromptReader], Any]
+    ask: Callable[[RequestReader], Any]
     num_chars: int  # how much there is to read, about
 
 
@@ -201,7 +204,7 @@ class PromptSink(Protocol):
     def put(self, item: Sequence | Cancel) -> None: ...
 
 
-LoadEngine = Callable[[ServerConfig, Callable[[str], None]], LoadedEngine]
+LoadEngine = Callable[[ServerConfig, Report], ServedEngine]
 """Runs on the batch thread; the callable takes progress lines. Raises StartupError."""
 
 RequestQueue = SimpleQueue[GenerationRequest | GrammarReady | PromptRead | Cancel | Aside | None]

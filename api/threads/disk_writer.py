@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from api.threads.contracts import Arrivals, Inbox, LoadedEngine
+from api.threads.contracts import Arrivals, Inbox, ServedEngine
 from api.threads.prefetch import PrefetchThread
 from api.threads.worker import Heartbeat, Stage
 
@@ -14,7 +14,7 @@ from api.threads.worker import Heartbeat, Stage
 class DiskWriterThread:
     """Runs until the tier on disk is closed and what waited is written."""
 
-    def __init__(self, loaded: Future[LoadedEngine]) -> None:
+    def __init__(self, loaded: Future[ServedEngine]) -> None:
         self._loaded = loaded
         self.heartbeat = Heartbeat("disk writer")  # never beats: no request waits for a file
 
@@ -29,7 +29,7 @@ class DiskWriterThread:
 
 
 def disk_stages(
-    arrivals: Arrivals, inbox: Inbox, loaded: Future[LoadedEngine]
+    arrivals: Arrivals, inbox: Inbox, loaded: Future[ServedEngine]
 ) -> tuple[tuple[Stage, Callable[[], None]], tuple[Stage, Callable[[], None]]]:
     """The stage before the batch and the one behind it, each with what ends it."""
     prefetch, writer = PrefetchThread(arrivals, inbox, loaded), DiskWriterThread(loaded)

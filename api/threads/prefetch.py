@@ -14,7 +14,7 @@ import structlog
 from api.engine.prefix_disk.disk import PromptReading
 from api.engine.prefix_disk.reader import BlocksRead
 from api.engine.sequence import Sequence
-from api.threads.contracts import Arrivals, Inbox, LoadedEngine, PrefixDisk
+from api.threads.contracts import Arrivals, Inbox, PrefixTier, ServedEngine
 from api.threads.worker import Heartbeat
 from api.types import Cancel
 
@@ -30,7 +30,7 @@ class PrefetchThread:
     follow one after another: each can run, and its blocks give way, before the next one's need the room.
     """
 
-    def __init__(self, arrivals: Arrivals, inbox: Inbox, loaded: Future[LoadedEngine]) -> None:
+    def __init__(self, arrivals: Arrivals, inbox: Inbox, loaded: Future[ServedEngine]) -> None:
         self._arrivals = arrivals
         self._inbox = inbox
         self._loaded = loaded
@@ -45,7 +45,7 @@ class PrefetchThread:
             if self._readings:
                 self._read_on(*self._readings.popleft(), self._readings.appendleft)
 
-    def _take_messages(self, disk: PrefixDisk) -> bool:
+    def _take_messages(self, disk: PrefixTier) -> bool:
         """Empties the queue, waiting only when nothing is being read. False at the end."""
         if not self._readings and not self._handle(self._wait(), disk):
             return False
@@ -60,7 +60,7 @@ class PrefetchThread:
         self.heartbeat.beat()
         return message
 
-    def _handle(self, message: Sequence | Cancel | None, disk: PrefixDisk) -> bool:
+    def _handle(self, message: Sequence | Cancel | None, disk: PrefixTier) -> bool:
         match message:
             case None:
                 return False

@@ -11,26 +11,23 @@ from __future__ import annotations
 from concurrent.futures import Future
 from functools import partial
 
-import structlog
-
-from api.errors import ApiError, ServerSideError
+from api.errors import ApiError
 from api.events import Opened, Rejected
 from api.threads.contracts import (
     Aside,
     Choices,
     GrammarReady,
-    LoadedEngine,
     PromptRead,
-    PromptReader,
     PromptSink,
     RequestQueue,
+    RequestReader,
     ResultQueue,
+    ServedEngine,
 )
+from api.threads.failures import client_error
 from api.threads.hands import LongWork
 from api.threads.worker import Heartbeat
 from api.types import Cancel, GenerationRequest, Grammar
-
-log = structlog.get_logger(__name__)
 
 MAX_SHORT_CHARS = 32_768  # read in about 10 ms
 
@@ -43,7 +40,7 @@ class ProcessingThread:
         requests: RequestQueue,
         inbox: PromptSink,
         results: ResultQueue,
-        loaded: Future[LoadedEngine],
+        loaded: Future[ServedEngine],
         long_work: LongWork,
     ) -> None:
         self._requests = requests
@@ -72,7 +69,7 @@ class ProcessingThread:
             self.heartbeat.rest()
 
     def _handle(
-        self, message: GenerationRequest | GrammarReady | PromptRead | Cancel | Aside, engine: LoadedEngine
+        self, message: GenerationRequest | GrammarReady | PromptRead | Cancel | Aside, engine: ServedEngine
     ) -> None:
         match message:
             case Cancel():
@@ -110,12 +107,12 @@ class ProcessingThread:
 
     # --- a request's way -------------------------------------------------------------------------
 
-    def _begin(self, request: GenerationRequest, engine: LoadedEngine) -> None:
+    def _begin(self, request: GenerationRequest, engine: ServedEngine) -> None:
         try:
             num_chars = engine.prompt_reader.measure(request)
             job = engine.prompt_reader.grammar_job(request)
         except BaseException as error:  # whatever a stranger's request does, this thread goes on
-            self._open(request, _as_api_error(error, request.request_id))
+            self._open(request, _unread(error, request.request_id))
             return
         if job is None:
             self._read(request, num_chars, None, engine.prompt_reader)
@@ -133,7 +130,7 @@ class ProcessingThread:
         request: GenerationRequest,
         num_chars: int,
         grammar: Grammar | ApiError | None,
-        reader: PromptReader,
+        reader: RequestReader,
     ) -> None:
         if isinstance(grammar, ApiError):
             self._open(request, grammar)
@@ -144,7 +141,7 @@ class ProcessingThread:
         self._pending.add(request.request_id)
         self._long_work.put(partial(self._read_long, request, grammar, reader), num_chars)
 
-    def _read_long(self, request: GenerationRequest, grammar: Grammar | None, reader: PromptReader) -> None:
+    def _read_long(self, request: GenerationRequest, grammar: Grammar | None, reader: RequestReader) -> None:
         """A hand's thread."""
         if self._is_pending(request.request_id):
             self._requests.put(PromptRead(request, _read(request, grammar, reader)))
@@ -165,7 +162,7 @@ class ProcessingThread:
         for sequence, _ in choices:
             self._inbox.put(sequence)
 
-    def _read_aside(self, aside: Aside, reader: PromptReader) -> None:
+    def _read_aside(self, aside: Aside, reader: RequestReader) -> None:
         num_chars = aside.question.num_chars
         if num_chars <= MAX_SHORT_CHARS:
             _answer(aside, reader)
@@ -173,25 +170,22 @@ class ProcessingThread:
             self._long_work.put(partial(_answer, aside, reader), num_chars)
 
 
-def _read(request: GenerationRequest, grammar: Grammar | None, reader: PromptReader) -> Choices | ApiError:
+def _read(request: GenerationRequest, grammar: Grammar | None, reader: RequestReader) -> Choices | ApiError:
     try:
         return reader.read(request, grammar)
     except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-        return _as_api_error(error, request.request_id)
+        return _unread(error, request.request_id)
 
 
-def _answer(aside: Aside, reader: PromptReader) -> None:
+def _answer(aside: Aside, reader: RequestReader) -> None:
     if not aside.is_wanted():
         return
     try:
         answer = aside.question.ask(reader)
     except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-        answer = _as_api_error(error, "-")
+        answer = _unread(error, "-")
     aside.answer(answer)
 
 
-def _as_api_error(error: BaseException, request_id: str) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    log.error("reading a prompt failed", request_id=request_id, exc_info=error)
-    return ServerSideError("The server failed to read this request; its log has the details.")
+def _unread(error: BaseException, request_id: str) -> ApiError:
+    return client_error(error, request_id, "reading a prompt failed", "read this request")

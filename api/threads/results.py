@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from api.errors import ApiError, InvalidRequestError, ServerSideError
+from api.errors import ApiError, InvalidRequestError
 from api.events import (
     Accepted,
     ChoiceFinished,
@@ -28,10 +28,9 @@ from api.observability.metrics import Metrics
 from api.observability.request_log import RequestTiming, log_failed, log_finished, log_refused
 from api.step_plan import NOTHING_PREDICTED, PredictedTokens, StepOutput
 from api.threads.contracts import Deliver, Inbox, ResultQueue
+from api.threads.failures import client_error
 from api.threads.worker import Heartbeat
 from api.types import Cancel, FinishReason
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -138,7 +137,10 @@ class ResultsThread:
         try:
             return self._convert(output, answer, choice.pipeline)
         except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-            return [self._break_off(output, answer, _as_api_error(error, output.request_id))]
+            broken = client_error(
+                error, output.request_id, "converting the output failed", "convert this answer"
+            )
+            return [self._break_off(output, answer, broken)]
 
     def _count(self, timing: RequestTiming, now_seconds: float) -> None:
         seconds = timing.token(now_seconds)
@@ -213,10 +215,3 @@ def _end(output: StepOutput, pipeline: OutputPipeline) -> list[OutputPiece]:
     if output.is_text or output.token_id is None or output.logprobs is None:
         return []
     return [pipeline.feed_end(output.token_id, output.logprobs)] if isinstance(pipeline, ReadsPrompt) else []
-
-
-def _as_api_error(error: BaseException, request_id: str) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    log.error("converting the output failed", request_id=request_id, exc_info=error)
-    return ServerSideError("The server failed to convert this answer; its log has the details.")

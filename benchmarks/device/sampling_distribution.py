@@ -152,12 +152,16 @@ def make_row(sampling: SamplingParams, sequence_id: int) -> Row:
     """A chat that has said ``ANSWER`` behind ``PROMPT``."""
     answer: Sequence[int] = () if sampling.grammar else ANSWER
     known = (*PROMPT, *answer)
-    span = Span(sequence_id, Slot(256, sequence_id), 0, known, 1, len(answer), sampling)
-    if not needs_state(sampling):
+    return row_of(Span(sequence_id, Slot(256, sequence_id), 0, known, 1, len(answer), sampling))
+
+
+def row_of(span: Span) -> Row:
+    """Of a sequence that catches up with all it knows."""
+    if not needs_state(span.sampling):
         return Row(span)
-    state = SamplingState(sampling)
+    state = SamplingState(span.sampling)
     state.extend(span)
-    state.follow(len(answer))
+    state.follow(span.sample_index)
     return Row(span, state)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,10 @@ from api.engine.model_loader.load import LoadedModel, context_length, weight_byt
 from api.engine.model_loader.locate import ModelFiles
 from api.engine.model_loader.memory import is_cpu_backend
 from api.engine_assembly import LoadedEngine, load_engine
+from api.types import Report
 from benchmarks.device.model_folder import write_model_folder
 from benchmarks.device.random_model import GetClasses, build_random_model, plain_twin
 from benchmarks.device.shapes import Shape
-
-Report = Callable[[str], None]
 
 
 @dataclass(slots=True)

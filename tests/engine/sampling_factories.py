@@ -9,9 +9,10 @@ import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
-from api.engine.sampling_state import Row, SamplingState, needs_state
+from api.engine.sampling_state import Row
 from api.step_plan import Slot, Span
 from api.types import SamplingParams
+from benchmarks.device.sampling_distribution import row_of
 from tests.fakes.piece_tokenizer import PieceTokenizer
 
 # Ids of the character tokenizer: printable ASCII, then tokens that are no text.
@@ -72,13 +73,7 @@ def create_span(
 def create_row(
     sampling: SamplingParams, prompt: Sequence[int] = (1,), answer: Sequence[int] = (), sequence_id: int = 1
 ) -> Row:
-    span = create_span(sampling, prompt, answer, sequence_id)
-    if not needs_state(sampling):
-        return Row(span)
-    state = SamplingState(sampling)
-    state.extend(span)
-    state.follow(len(answer))
-    return Row(span, state)
+    return row_of(create_span(sampling, prompt, answer, sequence_id))
 
 
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 from unittest import mock
@@ -20,11 +19,11 @@ from api.types import SamplingParams
 from benchmarks.device.correctness import judge
 from benchmarks.device.random_model import build_random_model, plain_twin
 from benchmarks.device.shapes import Precision
-from tests.engine.factories import GREEDY, Loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import GREEDY, Loop, create_sequence
 from tests.engine.fake_devices import CUDA, METAL, gpu_platform
 from tests.engine.tiny_models import CONFIGS, VOCAB_SIZE, Sizes, create_mlx_loop, platform
 
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.usefixtures("tiny_classes")]
 
 NAMES = ("llama", "qwen3_moe", "gemma3", "gpt_oss", "qwen3_next", "lfm2", "mamba2")
 FORWARDS = {name: "grouped" if name in ("qwen3_next", "lfm2", "mamba2") else "flat" for name in NAMES}
@@ -34,12 +33,6 @@ KINDS: list[tuple[str, Precision]] = [(name, "4-bit") for name in NAMES]
 KINDS += [(name, "bf16") for name in NAMES if name not in HAS_EXPERTS or not platform().is_cpu]
 # (number of prompt tokens, answer tokens, step at which it comes)
 REQUESTS = ((3, 14, 0), (45, 6, 0), (17, 12, 2), (60, 6, 4), (1, 10, 5), (9, 8, 8))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def config_of(name: str) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,11 +10,7 @@ from api.engine.kv_slots import SlotPool, length_classes
 from api.step_plan import Slot
 from tests.engine.factories import create_slots, tiny_slot_classes
 
-
-@pytest.fixture(autouse=True)
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 
 def sizes(pool: SlotPool) -> dict[int, int]:

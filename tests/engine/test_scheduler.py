@@ -1,30 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from api.engine.scheduler import Scheduler
 from api.engine.step_budget import StepBudget
 from api.step_plan import StepPlan
 from api.types import FinishReason
-from tests.engine.factories import (
-    Loop,
-    create_budget,
-    create_loop,
-    create_memory,
-    create_sequence,
-    tiny_slot_classes,
-)
+from tests.engine.factories import Loop, create_budget, create_loop, create_memory, create_sequence
 from tests.engine.fake_generator import FakeClock, FakeGenerator, expected_answer
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 FakeLoop = Loop[FakeGenerator]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def ids(plan: StepPlan) -> list[int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,14 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from api.engine.sequence import Sequence
 from api.step_plan import StepPlan
 from api.types import FinishReason, SamplingParams
-from tests.engine.factories import GREEDY, SCORING, Loop, create_loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import GREEDY, SCORING, Loop, create_loop, create_sequence
 from tests.engine.fake_generator import EOS, FakeGenerator
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 
 def ids(plan: StepPlan) -> list[int]:

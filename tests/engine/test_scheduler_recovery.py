@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from api.errors import OutOfMemoryError, ServerSideError
 from api.step_plan import SampledToken, StepPlan
 from api.types import FinishReason
-from tests.engine.factories import create_loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import create_loop, create_sequence
 from tests.engine.fake_generator import FakeGenerator, StepFailed
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 
 @pytest.mark.parametrize("raises_when_read", [False, True])

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from api.types import FinishReason
-from tests.engine.factories import (
-    GREEDY,
-    MAX_SCORED_ROWS,
-    SCORING,
-    Loop,
-    create_loop,
-    create_sequence,
-    tiny_slot_classes,
-)
+from tests.engine.factories import GREEDY, MAX_SCORED_ROWS, SCORING, Loop, create_loop, create_sequence
 from tests.engine.fake_generator import FakeGenerator
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_classes() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 
 def scored_ids(loop: Loop[FakeGenerator], sequence_id: int) -> list[int]:

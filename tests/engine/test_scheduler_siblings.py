@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from api.engine.scheduler import Scheduler
 from api.step_plan import Span
 from api.types import FinishReason
-from tests.engine.factories import (
-    Loop,
-    create_budget,
-    create_loop,
-    create_memory,
-    create_sequence,
-    tiny_slot_classes,
-)
+from tests.engine.factories import Loop, create_budget, create_loop, create_memory, create_sequence
 from tests.engine.fake_generator import FakeClock, FakeGenerator
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 FakeLoop = Loop[FakeGenerator]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def add_choices(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,17 +15,13 @@ from api.engine.verification_costs import VerificationCosts
 from api.step_plan import StepPlan
 from api.types import FinishReason
 from tests.engine import fake_generator
-from tests.engine.factories import Loop, create_budget, create_memory, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_budget, create_memory, create_sequence
 from tests.engine.fake_generator import VOCAB_SIZE, FakeClock, FakeGenerator, expected_answer, next_token
 from tests.engine.fake_speculation import OracleSpeculation
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 FakeLoop = Loop[FakeGenerator]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def future_of(sequence: Sequence) -> list[int]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from api.step_plan import Slot, SlotMove
-from tests.engine.factories import Loop, create_loop, create_sequence, tiny_slot_classes
+from tests.engine.factories import Loop, create_loop, create_sequence
 from tests.engine.fake_generator import FakeGenerator
 
+pytestmark = pytest.mark.usefixtures("tiny_classes")
+
 NUM_CHATS = 8
-
-
-@pytest.fixture(autouse=True)
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def left_alone(budget_tokens: int, max_tokens: int, cached_tokens: int = 0) -> Loop[FakeGenerator]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 from functools import cache
@@ -241,6 +242,17 @@ def create_mlx_loop(chosen: ChosenForward, on: Platform, sizes: Sizes) -> Loop[B
     return Loop(made, sequence_memory, BatchGenerator(chosen.forward, Sampler(on)))
 
 
+def draw_tokens(count: int, seed: int = 0) -> list[int]:
+    draw = random.Random(seed)
+    return [draw.randrange(VOCAB_SIZE) for _ in range(count)]
+
+
+def draw_prompt(number: int, lengths: Items[int]) -> list[int]:
+    """One of these lengths, the same for each number."""
+    draw = random.Random(number)
+    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice(lengths))]
+
+
 def greedy_answer(model: nn.Module, prompt: Items[int], num_tokens: int) -> list[int]:
     """mlx-lm's own generation, alone, with its own caches."""
     steps = generate_step(mx.array(list(prompt)), model, max_tokens=num_tokens)
@@ -250,6 +262,13 @@ def greedy_answer(model: nn.Module, prompt: Items[int], num_tokens: int) -> list
 @cache
 def tiny_greedy_answer(name: str, prompt: tuple[int, ...], num_tokens: int) -> list[int]:
     return greedy_answer(build_plain_model(name), prompt, num_tokens)
+
+
+def check_tiny_greedy(name: str, prompt: Items[int], answer: Items[int], num_tokens: int) -> None:
+    """``check_greedy`` of a whole answer against the plain model's own one."""
+    assert len(answer) == num_tokens
+    expected = tiny_greedy_answer(name, tuple(prompt), num_tokens)
+    check_greedy(build_plain_model(name), prompt, answer, expected)
 
 
 def check_greedy(

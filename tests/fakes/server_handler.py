@@ -20,7 +20,7 @@ from api.events import (
     Usage,
 )
 from api.server_handler import Health, ServedModel, ServerHandler
-from api.threads.contracts import PromptReader, Question
+from api.threads.contracts import Question, RequestReader
 from api.types import ChatPrompt, FinishReason, GenerationRequest
 
 Script = Callable[[GenerationRequest], list[TextEvent]]  # without a terminal event it hangs
@@ -156,7 +156,7 @@ class FakeServerHandler:
         return channel
 
     async def read_aside(self, question: Question) -> Any:
-        return question.ask(cast(PromptReader, FakePromptReader()))
+        return question.ask(cast(RequestReader, FakePromptReader()))
 
     def record_refusal(self, error: ApiError, request_id: str = "-") -> None:
         self.refused_codes.append(error.code)

@@ -62,6 +62,14 @@ def test_where_the_model_writes_on_must_be_clear(to_prompt: Any, fields: dict[st
         ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
         ({"reasoning_effort": "none"}, {"reasoning_effort": "none", "enable_thinking": False}),
         (
+            {"chat_template_kwargs": {"reasoning_effort": "none"}},
+            {"reasoning_effort": "none", "enable_thinking": False},
+        ),
+        (
+            {"chat_template_kwargs": {"reasoning_effort": "none", "enable_thinking": True}},
+            {"reasoning_effort": "none", "enable_thinking": True},
+        ),
+        (
             {"enable_thinking": False, "chat_template_kwargs": {"enable_thinking": False}},
             {"enable_thinking": False},
         ),

@@ -4,7 +4,7 @@ import pytest
 
 from api.errors import InvalidRequestError, ModelNotFoundError
 from api.protocol.tokenize import parse_detokenize, parse_tokenize, to_text, to_tokens, tokenize_answer
-from api.threads.contracts import PromptReader
+from api.threads.contracts import RequestReader
 from api.types import ChatPrompt
 from tests.protocol.conftest import SERVED, USER
 
@@ -23,7 +23,7 @@ class Recorder:
 
 
 def ask(**fields: Any) -> Any:
-    reader: PromptReader = Recorder()  # type: ignore[assignment]
+    reader: RequestReader = Recorder()  # type: ignore[assignment]
     return to_tokens(parse_tokenize(fields, SERVED, False), SERVED).ask(reader)
 
 

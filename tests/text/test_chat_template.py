@@ -53,12 +53,6 @@ def test_continues_the_final_message_if_asked(load_kind: LoadKind) -> None:
     assert render(tokenizer, *chat) == tokenizer.encode(begin + "<|end|><|assistant|>")
 
 
-def test_continues_only_the_assistant(load_kind: LoadKind) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
-        render(load_kind("byte_level"), message("user", "Hello"), continued=True)
-    assert caught.value.param == "continue_final_message"
-
-
 def test_unknown_developer_becomes_system(load_kind: LoadKind) -> None:
     tokenizer = load_kind("byte_level")
     chat = message("developer", "Be kind."), message("user", "Hello")
@@ -147,7 +141,7 @@ def test_documents_of_a_wrong_form_are_a_client_error(load_kind: LoadKind) -> No
         ({}, True),  # as mlx-lm does for models that think
         ({"enable_thinking": True}, True),
         ({"enable_thinking": False}, False),
-        ({"reasoning_effort": "none"}, False),
+        ({"reasoning_effort": "none", "enable_thinking": False}, False),
         ({"reasoning_effort": "none", "enable_thinking": True}, True),
         ({"reasoning_effort": "high"}, True),
     ],

@@ -234,3 +234,11 @@ def test_arguments_have_the_form_that_the_template_takes(form: Any, arguments: s
     call["tool_calls"][0]["function"]["arguments"] = arguments
     messages, _ = arrange_messages(prepare_messages([USER, call], support), [], support)
     assert messages[1]["tool_calls"][0]["function"]["arguments"] == shown
+
+
+def test_a_result_has_the_name_of_the_call_that_it_answers() -> None:
+    chat = [USER, calling("Bonn", "Ulm"), result("Ulm"), result("Bonn") | {"name": "mine"}, result("Rome")]
+    chat[1]["tool_calls"][1]["function"]["name"] = "get_time"
+    prepared = prepare_messages(chat, TemplateSupport(call_id_length=9))
+    assert [message.get("name") for message in prepared[2:]] == ["get_time", "mine", None]
+    assert "name" not in chat[2]

@@ -20,7 +20,7 @@ from api.errors import ContextLengthError, ServerSideError
 from api.events import OutputPiece, OutputPipeline
 from api.stats import DeviceBytes, PrefixCacheStats, SchedulerStats
 from api.step_plan import SampledLogprobs, SampledToken, Slot, Span, StepOutput, StepPlan
-from api.threads.contracts import PrefixDisk
+from api.threads.contracts import PrefixTier
 from api.types import ChatPrompt, FinishReason, GenerationRequest, Grammar, SamplingDefaults, SamplingParams
 
 EOS = ord("!")
@@ -257,7 +257,7 @@ class FakeEngine:
     fingerprint: str = "fp_0123456789ab"
     vocab_size: int = 256
     sampling_defaults: SamplingDefaults = field(default_factory=lambda: SamplingDefaults(top_k=20))
-    prefix_disk: PrefixDisk = field(default_factory=NoPrefixDisk)
+    prefix_disk: PrefixTier = field(default_factory=NoPrefixDisk)
     describe: dict[str, Any] = field(default_factory=lambda: {"parameters": 1})
 
     def read_device(self) -> DeviceBytes:

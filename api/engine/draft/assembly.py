@@ -25,8 +25,7 @@ from api.engine.speculation import AdaptiveSpeculation
 from api.engine.step_budget import StepBudget
 from api.engine.verification_costs import VerificationCosts
 from api.errors import StartupError
-
-Report = Callable[[str], None]
+from api.types import Report
 
 
 @dataclass(frozen=True, slots=True)

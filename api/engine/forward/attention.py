@@ -10,9 +10,10 @@ from api.engine.forward.attention_mask import AttentionMask
 from api.engine.forward.cpu_attention import cpu_attention
 from api.engine.platform import Platform
 
-# MLX has kernels for chunks of these head dimensions in half precision on Metal and CUDA alike. Otherwise
-# it makes an array of all scores, which for a chunk at 100,000 tokens is gigabytes.
+# MLX has kernels for chunks of these head dimensions in half precision on Metal and CUDA alike.
 _FUSED_HEAD_DIMS = (64, 72, 80, 96, 128)
+# Otherwise it makes an array of all scores, which for a chunk at 100,000 tokens is gigabytes: so rows are
+# computed a tile at a time, whose scores take about this much.
 _MAX_SCORES_BYTES = 256 * 1024**2
 _FEWEST_TILE_ROWS = 16
 
@@ -53,31 +54,35 @@ def fused_attention(
     skipped.
     """
     num_queries, num_keys = queries.shape[2], keys.shape[2]
-    size = _tile_rows(queries, keys, values)
+    is_fused = _has_kernel(queries, values)
     outputs = []
-    for first in range(0, num_queries, size):
-        end = min(first + size, num_queries)
-        seen = num_keys - num_queries + end if mask is not None and mask.is_causal else num_keys
+    for rows in [slice(0, num_queries)] if is_fused else row_tiles(queries, keys, queries.itemsize):
+        seen = num_keys - num_queries + rows.stop if mask is not None and mask.is_causal else num_keys
         outputs.append(
             mx.fast.scaled_dot_product_attention(
-                queries[:, :, first:end],
+                queries[:, :, rows],
                 keys[:, :, :seen],
                 values[:, :, :seen],
                 scale=scale,
-                mask=_mlx_mask(mask, slice(first, end)),
+                mask=_mlx_mask(mask, rows),
                 sinks=sinks,
             )
         )
     return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=2)
 
 
-def _tile_rows(queries: mx.array, keys: mx.array, values: mx.array) -> int:
-    batch, num_heads, num_queries, head_dim = queries.shape
+def row_tiles(queries: mx.array, keys: mx.array, score_bytes: int) -> list[slice]:
+    """Covers the rows of the queries in order, so many at a time that their scores are no large array."""
+    batch, num_heads, num_queries, _ = queries.shape
+    fitting = _MAX_SCORES_BYTES // (batch * num_heads * keys.shape[2] * score_bytes)
+    size = max(fitting, _FEWEST_TILE_ROWS)
+    return [slice(first, min(first + size, num_queries)) for first in range(0, num_queries, size)]
+
+
+def _has_kernel(queries: mx.array, values: mx.array) -> bool:
+    head_dim = queries.shape[3]
     is_half = queries.dtype in (mx.float16, mx.bfloat16)
-    if is_half and head_dim == values.shape[3] and head_dim in _FUSED_HEAD_DIMS:
-        return num_queries
-    fitting = _MAX_SCORES_BYTES // (batch * num_heads * keys.shape[2] * queries.itemsize)
-    return max(1, min(num_queries, max(fitting, _FEWEST_TILE_ROWS)))
+    return is_half and head_dim == values.shape[3] and head_dim in _FUSED_HEAD_DIMS
 
 
 def _mlx_mask(mask: AttentionMask | None, rows: slice) -> mx.array | str | None:

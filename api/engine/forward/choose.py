@@ -34,7 +34,7 @@ from api.engine.forward.slot_array import QuantizedFormat
 from api.engine.platform import Platform
 from api.errors import StartupError
 from api.step_plan import Slot, Span, StepPlan
-from api.types import SamplingParams
+from api.types import Report, SamplingParams
 
 F = TypeVar("F", bound=Forward)
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def choose_forward(
     vocab_size: int,
     max_step_tokens: int,
     choice: ForwardChoice,
-    report: Callable[[str], None],
+    report: Report,
     kv_bits: int | None = None,
 ) -> ChosenForward:
     """Flat, else grouped, else padded, as the self-check and ``choice`` allow; tells ``report`` why.
@@ -104,7 +104,7 @@ class _Candidates:
         vocab_size: int,
         max_step_tokens: int,
         kv_bits: int | None,
-        report: Callable[[str], None],
+        report: Report,
     ) -> None:
         self._model = model
         self._report = report

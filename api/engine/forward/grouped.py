@@ -17,7 +17,7 @@ from api.engine.forward.block_store import BlockStore
 from api.engine.forward.caches import CacheSpec, build_caches, state_specs
 from api.engine.forward.kv_store import KVStore
 from api.engine.forward.kv_views import KVViews
-from api.engine.forward.layout import make_layout
+from api.engine.forward.layout import first_rows, make_layout
 from api.engine.forward.recurrent_state import State, StateStore
 from api.engine.forward.slot_array import KVFormat
 from api.engine.host_arrays import HostArray
@@ -77,7 +77,7 @@ class GroupedForward:
         self._store.apply(plan)
         self._states.apply(plan)
         rows, prompts = self._divide(plan.spans)
-        first = _first_rows(plan.spans)
+        first = first_rows(plan.spans)
         if len(prompts) + bool(rows) > 1:
             self._wait()
         outputs: dict[int, mx.array] = {}  # first row -> logits, of the spans that need any
@@ -184,14 +184,6 @@ class GroupedForward:
         The next one writes to the same arrays, in place only if nobody is still to read them.
         """
         mx.eval(self.state() if logits is None else [logits, *self.state()])
-
-
-def _first_rows(spans: Iterable[Span]) -> dict[int, int]:
-    first, row = {}, 0
-    for span in spans:
-        first[span.sequence_id] = row
-        row += span.num_tokens
-    return first
 
 
 def _joined(outputs: dict[int, mx.array]) -> mx.array:

@@ -12,11 +12,11 @@ from typing import Any
 
 import mlx.core as mx
 
+from api.engine.forward.attention import row_tiles
 from api.engine.forward.attention_mask import AttentionMask
 from api.engine.forward.flat import FlatLayer
 
-_MAX_SCORES_BYTES = 256 * 1024**2
-_FEWEST_TILE_ROWS = 16
+_SCORE_BYTES = 4  # in float32, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,10 @@ def latent_attention(
 
     Returns ``[B, heads, N, latent]``. Some rows at a time where all scores would be a large array.
     """
-    num_rows, row_bytes = queries.shape[2], queries.shape[0] * queries.shape[1] * keys.shape[2] * 4
-    size = max(_FEWEST_TILE_ROWS, _MAX_SCORES_BYTES // row_bytes)
     visible = None if mask is None else mask.visible()
     outputs = []
-    for first in range(0, num_rows, size):
-        rows = slice(first, first + size)
-        seen = visible if visible is None or num_rows == 1 else visible[:, :, rows]
+    for rows in row_tiles(queries, keys, _SCORE_BYTES):
+        seen = visible if visible is None or queries.shape[2] == 1 else visible[:, :, rows]
         outputs.append(_attend(queries[:, :, rows], keys, values, scale, seen))
     return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=2)
 

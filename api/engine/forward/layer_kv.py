@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from api.engine.forward.row_places import RowPlaces
+from api.engine.forward.row_places import RowPlaces, ring_parts
 from api.engine.forward.slot_array import KVFormat, Parts, PlainFormat, SlotArray
 from api.step_plan import Slot
 
@@ -93,7 +93,7 @@ class LayerKV:
         if slot.capacity not in self.keys:
             return None
         row = slice(slot.index, slot.index + 1)
-        places = [(row, slice(None), p) for p in _ring_parts(start, num_tokens, self.ring(slot.capacity))]
+        places = [(row, slice(None), p) for p in ring_parts(start, num_tokens, self.ring(slot.capacity))]
         keys, values = (
             _joined([arrays[slot.capacity].stored(place) for place in places])
             for arrays in (self.keys, self.values)
@@ -113,19 +113,11 @@ class LayerKV:
     def _store(self, slot: Slot, start: int, keys: Parts, values: Parts) -> None:
         ring, num_tokens = self.ring(slot.capacity), keys[0].shape[2]
         row, written = slice(slot.index, slot.index + 1), max(0, num_tokens - ring)
-        for place in _ring_parts(start + written, num_tokens - written, ring):
+        for place in ring_parts(start + written, num_tokens - written, ring):
             new = slice(written, written + place.stop - place.start)
             for arrays, parts in ((self.keys, keys), (self.values, values)):
                 arrays[slot.capacity].store((row, slice(None), place), tuple(p[:, :, new] for p in parts))
             written = new.stop
-
-
-def _ring_parts(start: int, num_tokens: int, ring: int) -> list[slice]:
-    """Where positions lie, in their order: behind one another, or around the ring's end."""
-    first = start % ring
-    fitting = min(num_tokens, ring - first)
-    parts = [slice(first, first + fitting)]
-    return parts if fitting == num_tokens else [*parts, slice(0, num_tokens - fitting)]
 
 
 def _joined(pieces: list[Parts]) -> Parts:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import mlx.core as mx
 
 from api.engine.forward.attention_mask import AttentionMask
-from api.engine.forward.row_places import RowPlaces
+from api.engine.forward.row_places import RowPlaces, ring_parts
 from api.engine.row_sizes import padded_rows
 from api.step_plan import Slot, Span, StepPlan
 
@@ -138,7 +139,8 @@ class ChunkRows:
             return _visible(mx.arange(oldest, end)[None], rows, window)[None, None]
 
         mask = AttentionMask(end - first, end - oldest, None if self._sees_all(window) else visible)
-        return ChunkTile(slice(first - self.start, end - self.start), _ring_parts(oldest, end, ring), mask)
+        stored = ring_parts(oldest, end - oldest, ring)
+        return ChunkTile(slice(first - self.start, end - self.start), stored, mask)
 
 
 @dataclass(slots=True)
@@ -194,6 +196,15 @@ def make_layout(plan: StepPlan, row_multiple: int = 1, is_rounded: bool = False)
         num_selected=len(selected),
         num_padding=num_padding,
     )
+
+
+def first_rows(spans: Iterable[Span]) -> dict[int, int]:
+    """Each sequence's first row in the step, by its id."""
+    first, row = {}, 0
+    for span in spans:
+        first[span.sequence_id] = row
+        row += span.num_tokens
+    return first
 
 
 def _filled(rows: list[int], row_multiple: int) -> list[int]:
@@ -256,14 +267,6 @@ def _group(spans: list[Span], first_row: int, is_rounded: bool) -> DecodeGroup:
 def _stored_positions(last: mx.array, index: mx.array, ring: int) -> mx.array:
     """The position that lies at ``index`` of a ring written up to position ``last``; negative: none yet."""
     return last - (last - index) % ring
-
-
-def _ring_parts(first: int, end: int, ring: int) -> tuple[slice, ...]:
-    """Where positions ``first .. end - 1``, at most ``ring`` of them, lie in a ring."""
-    index, num_tokens = first % ring, end - first
-    if index + num_tokens <= ring:
-        return (slice(index, index + num_tokens),)
-    return slice(index, ring), slice(0, index + num_tokens - ring)
 
 
 def _visible(stored: mx.array, rows: mx.array, window: int | None) -> mx.array:

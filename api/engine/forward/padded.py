@@ -13,6 +13,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from api.engine.forward.caches import make_caches
+from api.engine.forward.layout import first_rows
 from api.step_plan import Span, StepPlan
 
 
@@ -30,7 +31,7 @@ class PaddedForward:
 
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         self._release(plan.released)
-        rows = _first_rows(plan.spans)
+        rows = first_rows(plan.spans)
         together = [s for s in plan.spans if self._batches and s.num_tokens == 1 and s.start > 0]
         logits = self._run_batch(together, rows, token_ids) if together else {}
         for span in plan.spans:
@@ -101,11 +102,3 @@ class PaddedForward:
             self._batch = []
         for cache in self._batch:
             cache.filter(keep)
-
-
-def _first_rows(spans: Iterable[Span]) -> dict[int, int]:
-    rows, row = {}, 0
-    for span in spans:
-        rows[span.sequence_id] = row
-        row += span.num_tokens
-    return rows

@@ -1,4 +1,4 @@
-"""Where the single-token rows of one class are written."""
+"""Where the rows of one class lie in the rings of its slots."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ class RowPlaces:
                 zeros + (self.positions % ring)[:, None],
             )
         return self._made[key]
+
+
+def ring_parts(start: int, num_tokens: int, ring: int) -> tuple[slice, ...]:
+    """Where positions ``start .. start + num_tokens - 1``, at most ``ring`` of them, lie, in their order.
+
+    Behind one another, or around the ring's end.
+    """
+    first = start % ring
+    fitting = min(num_tokens, ring - first)
+    whole = slice(first, first + fitting)
+    return (whole,) if fitting == num_tokens else (whole, slice(0, num_tokens - fitting))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from api.errors import StartupError
@@ -31,11 +28,3 @@ def _user_cache() -> Path:
     if configured := os.environ.get("XDG_CACHE_HOME"):
         return Path(configured).expanduser()
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Holds ``folder`` against other processes, so that several workers fetch a file once."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

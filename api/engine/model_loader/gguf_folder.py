@@ -11,18 +11,18 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from api.engine.model_loader.cache_folder import cache_folder
 from api.engine.model_loader.gguf_config import config_from_header
 from api.engine.model_loader.gguf_header import GgufHeader, read_header
 from api.engine.model_loader.gguf_tokenizer import write_tokenizer
+from api.types import Report
 
 _CONVERTER_VERSION = 1  # raise it when the written files change
 
 
-def prepare_gguf_folder(path: Path, report: Callable[[str], None]) -> Path:
+def prepare_gguf_folder(path: Path, report: Report) -> Path:
     """Returns the cached folder for a GGUF file, written on the first call.
 
     The file's header is checked on every call. Raises StartupError.

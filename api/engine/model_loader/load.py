@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +17,16 @@ import structlog
 from mlx.utils import tree_flatten
 
 from api.config import EngineConfig
+from api.engine.fingerprints import fingerprint_of
 from api.engine.model_loader.cpu_layout import turn_weights
 from api.engine.model_loader.cpu_weights import widen
 from api.engine.model_loader.gguf import GetModelClasses, build_model, unify_precision
-from api.engine.model_loader.locate import ModelFiles, Report
+from api.engine.model_loader.locate import ModelFiles
 from api.engine.model_loader.memory import free_bytes, gigabytes, is_cpu_backend, own_limit_bytes
 from api.engine.model_loader.safetensors_check import check_safetensors
 from api.engine.model_loader.vocabulary import eos_token_ids_of, vocab_size_of
 from api.errors import StartupError
+from api.types import Report
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,11 @@ class LoadedModel:
     vocab_size: int | None  # rows of its head: ids are below this; None where its config does not say
     eos_token_ids: frozenset[int]  # as the config names them; the tokenizer may know more
     fingerprint: str  # same weights, settings and MLX version: same value
+
+    @property
+    def weights_key(self) -> tuple[str, int]:
+        """Same weights in the same form, widened or not: same value."""
+        return self.fingerprint, self.weight_bytes
 
 
 def load_model(
@@ -186,8 +192,7 @@ def _eos_token_ids(config: dict[str, Any]) -> frozenset[int]:
 
 def _fingerprint(config: dict[str, Any], weight_files: list[Path]) -> str:
     sizes = [(file.name, file.stat().st_size) for file in weight_files]
-    text = repr((sorted(config.items(), key=lambda item: item[0]), sizes, metadata.version("mlx")))
-    return "fp_" + hashlib.sha256(text.encode()).hexdigest()[:12]
+    return fingerprint_of((sorted(config.items(), key=lambda item: item[0]), sizes, metadata.version("mlx")))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from api.engine.model_loader.gguf_folder import prepare_gguf_folder
 from api.engine.model_loader.hub import download_repo, is_repo_id
 from api.engine.model_loader.hub_cache import cached_names, resolve_snapshot
 from api.errors import StartupError
-
-Report = Callable[[str], None]
+from api.types import Report
 
 
 @dataclass(frozen=True, slots=True)

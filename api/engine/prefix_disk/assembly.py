@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import mlx.nn as nn
@@ -28,8 +27,7 @@ from api.engine.prefix_disk.weights import weights_digest
 from api.engine.prefix_disk.writer import BlockWriter
 from api.engine.prefix_disk.written_through import WrittenThrough, probe_layouts
 from api.errors import StartupError
-
-Report = Callable[[str], None]
+from api.types import Report
 
 
 def check_disk_folder(config: EngineConfig) -> None:

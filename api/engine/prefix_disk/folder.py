@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from api.engine.fingerprints import digest
+from api.engine.folder_lock import LOCK_NAME, exclusive
 from api.engine.host_arrays import Layout
 from api.engine.prefix_disk.format import FORMAT_VERSION
 from api.errors import StartupError
 
-_LOCK_NAME = ".lock"
 _SECRET_NAME, _SECRET_BYTES = ".secret", 32
 _HEADER_NAME = "about.json"
 _FOLDER_DIGITS = 32
@@ -29,7 +26,7 @@ def open_folder(path: str) -> Path:
     folder = Path(path).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _LOCK_NAME).touch(mode=0o600)
+        (folder / LOCK_NAME).touch(mode=0o600)
         with exclusive(folder):
             probe = folder / f".probe-{os.getpid()}"
             probe.touch()
@@ -37,15 +34,6 @@ def open_folder(path: str) -> Path:
     except OSError as error:
         raise StartupError(f"cannot write --prefix-cache-dir {path} ({error.strerror or error})") from error
     return folder
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[Path]:
-    """Holds ``folder`` against other writers, of this process and others; yields the lock's file."""
-    lock = folder / _LOCK_NAME
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield lock
 
 
 def open_secret(root: Path) -> bytes:
@@ -74,8 +62,7 @@ def default_limit_bytes(folder: Path, used_bytes: int) -> int:
 
 def folder_fingerprint(fingerprint: str, weights: str, block_tokens: int, layouts: tuple[Layout, ...]) -> str:
     """The same value for processes whose blocks are interchangeable."""
-    content = repr((FORMAT_VERSION, fingerprint, weights, block_tokens, layouts))
-    return hashlib.sha256(content.encode()).hexdigest()[:_FOLDER_DIGITS]
+    return digest((FORMAT_VERSION, fingerprint, weights, block_tokens, layouts), _FOLDER_DIGITS)
 
 
 def open_model_folder(root: Path, fingerprint: str, model_name: str, block_tokens: int) -> Path:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.engine.block_keys import parent_of, short_key
-from api.engine.prefix_disk.folder import exclusive
+from api.engine.folder_lock import exclusive
 from api.engine.prefix_disk.format import PARTIAL_SUFFIX, SUFFIX
 
 # Nothing else is counted, and nothing else is ever removed: the folder may hold files of other people.

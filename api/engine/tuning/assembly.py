@@ -5,16 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import platform as machine
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 
 import mlx.core as mx
 
 from api.config import EngineConfig
+from api.engine.folder_lock import exclusive
 from api.engine.forward.choose import ChosenForward
 from api.engine.kv_slots import SlotPool
-from api.engine.model_loader.cache_folder import cache_folder, exclusive
+from api.engine.model_loader.cache_folder import cache_folder
 from api.engine.model_loader.load import LoadedModel
 from api.engine.platform import Platform
 from api.engine.sampler import Sampler
@@ -24,10 +24,9 @@ from api.engine.tuning.engine import TunableGenerator, TunedEngine, product_shap
 from api.engine.tuning.memory import TuningMemory
 from api.engine.tuning.steps import TimedSteps
 from api.engine.tuning.tune import Limits, Tuner
+from api.types import Report
 
 _VERSION = 1  # raised when choices are measured or used in another way
-
-Report = Callable[[str], None]
 
 
 class EngineTuning:
@@ -106,7 +105,7 @@ class EngineTuning:
         config, loaded = self._config, self._loaded
         versions = [version(name) for name in ("mlx", "mlx-lm")]
         asked = (config.max_batch_size, config.max_step_tokens, config.kv_bits, config.cpu_weights)
-        weights = (loaded.fingerprint, loaded.weight_bytes, self._chosen.forward.name)
+        weights = (*loaded.weights_key, self._chosen.forward.name)
         return (_VERSION, versions, weights, asked, self._platform.name, _device())
 
 

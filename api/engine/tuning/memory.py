@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from api.engine.fingerprints import digest
 from api.engine.model_loader.measured_file import read_measured, write_measured
 from api.engine.tuning.choices import Tuning, from_json, to_json
+
+_NAME_DIGITS = 16
 
 
 class TuningMemory:
@@ -14,7 +16,7 @@ class TuningMemory:
 
     def __init__(self, folder: Path, key: object) -> None:
         """``key``: all that a measurement depends on; its ``repr`` counts."""
-        self._path = folder / "tuning" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
+        self._path = folder / "tuning" / f"{digest(key, _NAME_DIGITS)}.json"
 
     def load(self) -> Tuning | None:
         """None where nothing is remembered that can be read, or what a busy machine gave some time ago."""

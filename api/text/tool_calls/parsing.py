@@ -21,7 +21,8 @@ _PARSER_FAILURES = (
     TypeError,
     ValueError,
 )
-_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+# What an empty schema stands for: parsers and templates look for properties in it.
+_ANY_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 def parse_calls(text: str, tool_format: ToolCallFormat, tool_use: ToolUse) -> list[tuple[str, str]]:
@@ -52,12 +53,12 @@ def _with_stand_ins(tool_format: ToolCallFormat, tool_use: ToolUse) -> Parser:
 
 
 def with_parameters(tools: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Gives the functions that take none an empty schema, which parsers and templates rely on."""
+    """Gives functions with an empty schema, or none, one that parsers and templates can read."""
     return [{**tool, "function": _with_parameters(tool["function"])} for tool in tools]
 
 
 def _with_parameters(function: dict[str, Any]) -> dict[str, Any]:
-    return {**function, "parameters": function.get("parameters") or _NO_PARAMETERS}
+    return {**function, "parameters": function.get("parameters") or _ANY_PARAMETERS}
 
 
 def _parse(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import mlx.core as mx
@@ -26,8 +25,10 @@ from api.engine.speculation import NoSpeculation, Speculation, room_for_proposal
 from api.generator import BatchGenerator
 from api.step_plan import DRAFTED, Draft, Slot, Span, StepPlan
 from api.types import SamplingParams
-from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence, tiny_slot_classes
-from tests.engine.tiny_models import VOCAB_SIZE, choose, gpu_like_platform, platform
+from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence
+from tests.engine.tiny_models import VOCAB_SIZE, choose, draw_prompt, gpu_like_platform, platform
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 NUM_ANSWER_TOKENS = 24
 SAMPLINGS = (
@@ -39,12 +40,6 @@ SAMPLINGS = (
     SamplingParams(min_tokens=20, end_token_ids=tuple(range(0, 60, 2)), seed=8),
     SamplingParams(temperature=0.0, presence_penalty=1.0),
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 @dataclass
@@ -115,8 +110,7 @@ def create_loop(
 
 
 def create_prompt(number: int) -> list[int]:
-    draw = random.Random(number)
-    return [draw.randrange(VOCAB_SIZE) for _ in range(draw.choice([2, 5, 17, 60]))]
+    return draw_prompt(number, [2, 5, 17, 60])
 
 
 def run(loop: Loop[BatchGenerator], cancelled: str = "") -> dict[str, list[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from collections.abc import Sequence as Items
 
 import pytest
@@ -12,18 +11,14 @@ from hypothesis import strategies as st
 
 from api.types import SamplingParams
 from tests.engine.draft.factories import Guess, create_drafting_loop, drafting_plans
-from tests.engine.factories import SCORING, create_sequence, tiny_slot_classes
+from tests.engine.factories import SCORING, create_sequence
 from tests.engine.fake_generator import VOCAB_SIZE, next_token
+
+pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 FREE = SamplingParams(temperature=0.0)
 # The fake model ignores penalties, but they keep a sequence out of all speculation.
 PENALISED = SamplingParams(temperature=0.0, presence_penalty=0.5)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _classes_of_8_16_32() -> Iterator[None]:
-    with tiny_slot_classes():
-        yield
 
 
 def wrong(token_ids: Items[int]) -> int:

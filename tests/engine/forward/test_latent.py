@@ -3,7 +3,7 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
-from api.engine.forward import latent
+from api.engine.forward import attention
 from api.engine.forward.attention_mask import AttentionMask
 from api.engine.forward.latent import RotaryKeys, RotaryScores, latent_attention
 
@@ -32,7 +32,7 @@ def wanted(queries: mx.array, latents: mx.array, rotary: mx.array, visible: mx.a
 def test_it_is_attention(
     num_rows: int, is_masked: bool, limit_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latent, "_MAX_SCORES_BYTES", limit_bytes)
+    monkeypatch.setattr(attention, "_MAX_SCORES_BYTES", limit_bytes)
     mask = AttentionMask(num_rows, NUM_KEYS) if is_masked else None
     inputs = random_inputs(num_rows)
     got = latent_attention(*inputs, 0.5, mask, None)

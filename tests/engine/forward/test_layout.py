@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.engine.forward.layout import ChunkRows, make_layout
+from api.engine.forward.layout import ChunkRows, first_rows, make_layout
 from api.step_plan import Slot, Span, StepPlan
 from api.types import SamplingParams
 
@@ -130,3 +130,8 @@ def test_tiles_are_made_once_for_each_kind_of_layer() -> None:
     chunk = ChunkRows(Slot(4096, 0), 1000, 0, 256)
     assert chunk.tiles(None, 4096) is chunk.tiles(None, 4096)
     assert chunk.tiles(64, 512) is not chunk.tiles(None, 4096)
+
+
+def test_a_sequences_first_row_is_behind_all_rows_before_it() -> None:
+    spans = (span(Slot(64, 4), 9), span(Slot(64, 7), 10, 3), span(Slot(64, 2), 0, 2))
+    assert first_rows(spans) == {4: 0, 7: 1, 2: 4}

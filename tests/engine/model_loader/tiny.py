@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from mlx_lm.models import llama, qwen2, qwen3
 from tokenizers.pre_tokenizers import ByteLevel
 
 from tests.engine.model_loader.gguf_writer import Tensor, f32, write_gguf
+from tests.fakes.model_folder import write_model
 
 CONFIG: dict[str, Any] = {
     "model_type": "llama",
@@ -63,10 +63,7 @@ def tiny_model(**changes: Any) -> nn.Module:
 
 
 def save_folder(folder: Path, model: nn.Module, **changes: Any) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(CONFIG | changes))
-    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
-    return folder
+    return write_model(folder, model, CONFIG | changes)
 
 
 def logits(model: nn.Module) -> np.ndarray[Any, Any]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from api.engine.fingerprints import digest
 from api.engine.model_loader.blas_kernels.candidates import Processor
 from api.engine.model_loader.cores import visible_cores
 from api.engine.model_loader.measured_file import read_measured, write_measured
 
 _VERSION = 1  # raised when what is measured, or how it is written, changes
+_NAME_DIGITS = 16
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -37,7 +38,7 @@ def remembered_file(folder: Path, library: Path, processor: Processor, num_threa
         *(_VERSION, str(library.resolve()), status.st_size, status.st_mtime_ns, threads),
         *(processor.machine, processor.name, sorted(processor.flags)),
     )
-    return folder / f"blas-kernels-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
+    return folder / f"blas-kernels-{digest(key, _NAME_DIGITS)}.json"
 
 
 def recall(file: Path, is_known: Callable[[str], bool]) -> KernelChoice | None:
