@@ -238,13 +238,16 @@ class Counting:
 
 
 def span(sequence_id: int, *token_ids: int, num_samples: int = 1) -> Span:
-    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, 0, GREEDY)
+    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, 0)
 
 
 @pytest.fixture
 def counting() -> tuple[BatchGenerator, Counting]:
     forward = Counting()
-    return BatchGenerator(forward, Sampler(platform())), forward
+    generator = BatchGenerator(forward, Sampler(platform()))
+    for sequence_id in range(1, 6):
+        generator.add(sequence_id, GREEDY)
+    return generator, forward
 
 
 def test_a_step_returns_what_the_one_before_sampled(counting: tuple[BatchGenerator, Counting]) -> None:
@@ -311,7 +314,8 @@ class UniformForward:
 def test_memory_is_given_back_only_when_nothing_is_left() -> None:
     releases: list[int] = []
     generator = BatchGenerator(UniformForward(), Sampler(platform()), lambda: releases.append(1))
-    span = Span(1, Slot(8, 0), 0, (5,), True, 0, GREEDY)
+    generator.add(1, GREEDY)
+    span = Span(1, Slot(8, 0), 0, (5,), True, 0)
     generator.step(StepPlan(spans=(span,), num_slots=((8, 1),)))
     assert len(generator.step(StepPlan(num_slots=((8, 1),)))) == 1
     assert generator.read_seconds > 0

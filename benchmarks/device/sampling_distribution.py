@@ -143,7 +143,7 @@ def draw(
     tokens: list[SampledToken] = []
     for first in range(0, count, _ROWS):
         batch = [make_row(replace(sampling, seed=first + i), i) for i in range(_ROWS)]
-        sampler.prepare([row.span for row in batch], len(logits))
+        sampler.prepare(batch, len(logits))
         tokens += sampler(rows, batch).read()
     return tokens
 
@@ -152,13 +152,13 @@ def make_row(sampling: SamplingParams, sequence_id: int) -> Row:
     """A chat that has said ``ANSWER`` behind ``PROMPT``."""
     answer: Sequence[int] = () if sampling.grammar else ANSWER
     known = (*PROMPT, *answer)
-    span = Span(sequence_id, Slot(256, sequence_id), 0, known, 1, len(answer), sampling)
+    row = Row(sequence_id, sampling, len(answer))
     if not needs_state(sampling):
-        return Row(span)
+        return row
     state = SamplingState(sampling)
-    state.extend(span)
+    state.extend(Span(sequence_id, Slot(256, sequence_id), 0, known, 1, len(answer)))
     state.follow(len(answer))
-    return Row(span, state)
+    return replace(row, state=state)
 
 
 def _counted(name: str, num_wrong: int, total: int, allowed: int) -> Finding:

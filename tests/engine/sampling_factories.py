@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -61,24 +62,17 @@ class RegexGrammar:
         return matcher
 
 
-def create_span(
-    sampling: SamplingParams, prompt: Sequence[int] = (1,), answer: Sequence[int] = (), sequence_id: int = 1
-) -> Span:
-    """The span of a sequence that catches up with all it knows."""
-    known = (*prompt, *answer)
-    return Span(sequence_id, Slot(256, sequence_id), 0, known, True, len(answer), sampling)
-
-
 def create_row(
     sampling: SamplingParams, prompt: Sequence[int] = (1,), answer: Sequence[int] = (), sequence_id: int = 1
 ) -> Row:
-    span = create_span(sampling, prompt, answer, sequence_id)
+    """Of a sequence that catches up with all it knows."""
+    row = Row(sequence_id, sampling, len(answer))
     if not needs_state(sampling):
-        return Row(span)
+        return row
     state = SamplingState(sampling)
-    state.extend(span)
+    state.extend(Span(sequence_id, Slot(256, sequence_id), 0, (*prompt, *answer), True, len(answer)))
     state.follow(len(answer))
-    return Row(span, state)
+    return replace(row, state=state)
 
 
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
