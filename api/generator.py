@@ -13,9 +13,9 @@ from api.engine.draft.drafter import Drafted, Drafter, NoDrafter
 from api.engine.forward.interface import Forward
 from api.engine.prompt_scores import PromptScores, divide_rows
 from api.engine.sampler import Sampler, Samples
-from api.engine.sampling_state import SamplingStates, is_plain
-from api.engine.spans import sampled_rows
+from api.engine.sampling_state import Row, SamplingStates
 from api.step_plan import Span, StepNews, StepPlan
+from api.types import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +68,38 @@ class BatchGenerator:
         # time.monotonic() when the step before had ended; its dispatch of the next one may take long.
         self.read_seconds = 0.0
 
+    def add(self, sequence_id: int, sampling: SamplingParams) -> None:
+        """Takes what a sequence brings for its whole life, before the first plan that names it.
+
+        Plans name it by its id alone, until one says that it has ended.
+        """
+        self._states.add(sequence_id, sampling)
+
     def step(self, plan: StepPlan) -> list[StepNews]:
         """Runs ``plan``; returns what the previous one drafted, scored and sampled ([] if it had no rows).
 
         Raises whatever the forward or the device raises, for this plan or the previous one; call
         ``reset`` then. What concerns one row alone comes as that token's ``error``.
         """
-        drafted = self._drafter(plan)
+        self._states.release(plan.released)
+        self._states.end(plan.ended)
+        rows = self._states.rows(plan.spans)
+        drafted = self._drafter(plan, rows)
         token_ids = self._input_ids(plan.spans)
         logits = self._forward(plan, drafted.fill(plan.spans, token_ids) if drafted else token_ids)
-        self._sampler.prepare(sampled_rows(plan.spans), logits.shape[-1])
-        self._states.release(plan.released)
+        self._sampler.prepare(rows, logits.shape[-1])
         is_early = bool(plan.spans) and self._dispatch_early(logits)
         sampled = self._read()
         self.read_seconds = time.monotonic()
         if not is_early:
             self._forward.settle()
-        self._in_flight = self._dispatch(logits, plan.spans, drafted) if plan.spans else None
+        self._in_flight = self._dispatch(logits, plan.spans, rows, drafted) if plan.spans else None
         if not plan.spans and not any(count for _, count in plan.num_slots):
             self._release_memory()
         return sampled
 
     def reset(self) -> None:
-        """Forgets the step in flight and all sequences' state."""
+        """Forgets the step in flight and all sequences' state; what they brought is kept, for they go on."""
         self._in_flight = None
         self._sampler.prepare((), 0)  # no random numbers are kept for a step that does not come
         self._states.reset()
@@ -108,15 +117,16 @@ class BatchGenerator:
         dispatch(logits, *state)
         return True
 
-    def _dispatch(self, logits: mx.array, spans: Sequence[Span], drafted: Drafted | None) -> _Step:
-        sampling = sampled_rows(spans)
+    def _dispatch(
+        self, logits: mx.array, spans: Sequence[Span], rows: Sequence[Row], drafted: Drafted | None
+    ) -> _Step:
         pending = [*self._forward.state(), *self._drafter.state()]
         scores, logits = self._score(logits, spans)
-        if not all(is_plain(span) for span in sampling):
+        if not all(row.is_plain for row in rows):
             dispatch(logits, *pending)
             pending = []
         self._states.extend(spans)
-        step = _Step(self._sample(logits, sampling), scores, drafted)
+        step = _Step(self._sample(logits, rows), scores, drafted)
         dispatch(*step.arrays(), *pending)
         return step
 
@@ -125,13 +135,15 @@ class BatchGenerator:
         scoring, sampling = divide_rows(spans)
         if not scoring:
             return None, logits
-        scores = self._sampler.score(logits[mx.array(scoring)], spans)
+        spans = [span for span in spans if span.scored_ids]
+        num_top = [self._states.sampling(span.sequence_id).num_prompt_logprobs or 0 for span in spans]
+        scores = self._sampler.score(logits[mx.array(scoring)], spans, num_top)
         return scores, logits[mx.array(sampling, dtype=mx.int32)]
 
-    def _sample(self, logits: mx.array, spans: Sequence[Span]) -> Samples:
-        if not spans:
+    def _sample(self, logits: mx.array, rows: Sequence[Row]) -> Samples:
+        if not rows:
             return Samples((), mx.zeros((0,), dtype=mx.int32))
-        return self._sampler(logits, self._states.rows(spans))
+        return self._sampler(logits, self._states.follow(rows))
 
     def _input_ids(self, spans: Sequence[Span]) -> mx.array:
         """The rows' tokens, int32 ``[rows]``: those in flight straight from the previous step's samples."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from api.errors import ApiError
-from api.types import FinishReason, SamplingParams
+from api.types import FinishReason
 
 DRAFTED = -1  # in the place of a token that the step's own draft says
 
@@ -33,7 +33,6 @@ class Span:
     token_ids: tuple[int, ...]
     num_samples: int  # 1 when the last row's logits give the next token; more where proposals are verified
     sample_index: int  # how many tokens were sampled before this one: the counter of the seeded stream
-    sampling: SamplingParams
     known_ids: tuple[int, ...] = ()  # all tokens before ``start``, where the sequence was copied up to there
     # Tokens of the prompt whose logprobs are wanted; the rows before those that are sampled from give them.
     scored_ids: tuple[int, ...] = ()
@@ -99,13 +98,16 @@ class BlockLoad:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """What one forward pass computes. Numbers and ids only, so it can be logged and replayed.
+    """What one forward pass computes. Numbers and ids only, so it can be logged, replayed and sent.
 
-    Applied in the order of the fields: forget what was released, drop blocks, save blocks, close holes, set
-    the number of slots of each class, load blocks, move, draft, run the spans (single-token spans first).
+    What a sequence brings for its whole life, such as how it samples, the generator was told before.
+    Applied in the order of the fields: forget what was released and what ended, drop blocks, save blocks,
+    close holes, set the number of slots of each class, load blocks, move, draft, run the spans (single-token
+    spans first).
     """
 
     released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
+    ended: tuple[int, ...] = ()  # those of them that no later plan will name
     dropped_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
     saves: tuple[BlockSave, ...] = ()
     compactions: tuple[SlotMove, ...] = ()  # within a class, from its last slots to free ones before them

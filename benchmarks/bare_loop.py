@@ -39,6 +39,7 @@ class EngineRun:
     """The engine's answer to one load."""
 
     plans: tuple[StepPlan, ...]
+    samplings: dict[int, SamplingParams]  # of the sequences that the plans name
     num_output_tokens: int
     seconds: float
 
@@ -59,20 +60,22 @@ def run_engine(engine: Any, num_streams: int, seed: int) -> EngineRun:
     """The closed loop of the throughput scenario, straight on scheduler and generator."""
     waiting = deque(story_prompts(2 * num_streams, NUM_PROMPT_TOKENS, seed))
     plans: list[StepPlan] = []
+    samplings: dict[int, SamplingParams] = {}
     num_tokens = 0
     started = time.perf_counter()
     for _ in range(num_streams):
-        _submit(engine, waiting)
+        samplings |= _submit(engine, waiting)
     while engine.scheduler.has_work:
         plans.append(engine.scheduler.schedule())
         for output in engine.scheduler.update(engine.generator.step(plans[-1])):
             num_tokens += 1
             if output.is_last and waiting:
-                _submit(engine, waiting)
-    return EngineRun(tuple(plans), num_tokens, time.perf_counter() - started)
+                samplings |= _submit(engine, waiting)
+    return EngineRun(tuple(plans), samplings, num_tokens, time.perf_counter() - started)
 
 
-def _submit(engine: Any, waiting: deque[str]) -> None:
+def _submit(engine: Any, waiting: deque[str]) -> dict[int, SamplingParams]:
+    """Returns how the new sequence samples, by its id."""
     prompt = waiting.popleft()
     request = GenerationRequest(
         request_id=f"bare-{time.perf_counter_ns()}",
@@ -83,13 +86,17 @@ def _submit(engine: Any, waiting: deque[str]) -> None:
     )
     ((sequence, _),) = engine.prompt_reader.read(request)
     engine.scheduler.add(sequence)
+    engine.generator.add(sequence.sequence_id, sequence.sampling)
+    return {sequence.sequence_id: sequence.sampling}
 
 
-def replay(engine: Any, plans: tuple[StepPlan, ...]) -> float:
+def replay(engine: Any, run: EngineRun) -> float:
     """Runs the plans again and returns the seconds that took."""
     engine.generator.reset()
+    for sequence_id, sampling in run.samplings.items():
+        engine.generator.add(sequence_id, sampling)
     started = time.perf_counter()
-    for plan in plans:
+    for plan in run.plans:
         engine.generator.step(plan)
     return time.perf_counter() - started
 
@@ -98,7 +105,7 @@ def measure(engine: Any, server: Server, num_streams: int, seed: int) -> Round:
     server.pause()
     try:
         run = run_engine(engine, num_streams, seed)
-        bare_seconds = replay(engine, run.plans)
+        bare_seconds = replay(engine, run)
     finally:
         server.resume()
     warm_up(server)  # its last step may have been under way when it was paused

@@ -89,6 +89,7 @@ def read_deep_prompt(folder: Path, num_tokens: int) -> DeepRead:
     loaded_bytes = mx.get_active_memory()
     mx.reset_peak_memory()
     engine.scheduler.add(sequence)
+    engine.generator.add(sequence.sequence_id, sequence.sampling)
     progress, started = [], time.perf_counter()
     while engine.scheduler.has_work:
         num_read = sequence.num_computed

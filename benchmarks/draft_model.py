@@ -113,7 +113,9 @@ def _run(engine: Any, num_streams: int, seed: int, num_tokens: int) -> Run:
     scheduler, generator = engine.scheduler, engine.generator
     prompts = story_prompts(num_streams, NUM_PROMPT_TOKENS, 1000 * num_streams + seed)
     for index, prompt in enumerate(prompts):
-        scheduler.add(_sequence(engine, prompt, index, num_tokens))
+        sequence = _sequence(engine, prompt, index, num_tokens)
+        scheduler.add(sequence)
+        generator.add(sequence.sequence_id, sequence.sampling)
     begun: set[str] = set()
     counted = num_steps = 0
     started = time.perf_counter()

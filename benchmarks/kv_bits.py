@@ -94,7 +94,6 @@ def _forward(folder: Path, bits: int | None) -> tuple[Forward, int]:
     from api.engine.model_package import class_finder, load_model_package
     from api.engine.platform import detect_platform
     from api.step_plan import Slot, Span, StepPlan
-    from api.types import SamplingParams
 
     platform, config = detect_platform(), EngineConfig(model=str(folder))
     find_classes = class_finder(load_model_package(platform.model_functions))
@@ -106,7 +105,7 @@ def _forward(folder: Path, bits: int | None) -> tuple[Forward, int]:
         parts = []
         for first in range(0, len(tokens), CHUNK_TOKENS):
             ids, start = tuple(tokens[first : first + CHUNK_TOKENS]), num_before + first
-            span = Span(1, Slot(SLOT_TOKENS, 0), start, ids, len(ids), 0, SamplingParams(temperature=0.0))
+            span = Span(1, Slot(SLOT_TOKENS, 0), start, ids, len(ids), 0)
             plan = StepPlan(spans=(span,), num_slots=((SLOT_TOKENS, 1),))
             parts.append(chosen.forward(plan, mx.array(ids)))
             mx.eval(parts[-1], chosen.forward.state())

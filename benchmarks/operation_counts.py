@@ -89,17 +89,13 @@ def _flat(num_rows: int, config: dict[str, Any]) -> Counter[str]:
     from api.engine.model_package import class_finder, load_model_package
     from api.engine.platform import gpu_platform
     from api.step_plan import Slot, Span, StepPlan
-    from api.types import SamplingParams
 
     model = _build(class_finder(load_model_package({})), config)
     forward = choose_forward(
         model, gpu_platform(), config["vocab_size"], 64, "flat", lambda line: None
     ).forward
     for start in range(2):
-        spans = tuple(
-            Span(row, Slot(256, row), start, (1,), 1, start, SamplingParams(temperature=0.0))
-            for row in range(num_rows)
-        )
+        spans = tuple(Span(row, Slot(256, row), start, (1,), 1, start) for row in range(num_rows))
         plan = StepPlan(spans=spans, num_slots=((256, num_rows),))
         with fused_functions() if start else nullcontext():
             logits = forward(plan, mx.array([1] * num_rows))

@@ -100,6 +100,7 @@ def measure(
     sequence = _sequence(predicting, case, case.prediction, len(answer))
     predicted, windows = Timing(), Timing()
     predicting.scheduler.add(sequence)
+    predicting.generator.add(sequence.sequence_id, sequence.sampling)
     run(predicting, sequence, answer, 1, Timing())
     length = len(answer) // num_windows
     for window in range(num_windows):
@@ -124,6 +125,7 @@ def _time_plain(
     sequence.token_ids += answer[:start]
     sequence.num_prompt_tokens, sequence.max_tokens = len(sequence.token_ids), 1 + num_tokens
     engine.scheduler.add(sequence)
+    engine.generator.add(sequence.sequence_id, sequence.sampling)
     run(engine, sequence, answer[start:], 1, Timing())
     run(engine, sequence, answer[start:], 1 + num_tokens, timing)
 

@@ -111,9 +111,8 @@ class Batch:
                 token_ids=tuple(texts[row][start:]),
                 num_samples=1,
                 sample_index=num_answer_tokens,
-                sampling=sampling,
             )
-            for row, sampling in enumerate(self.sampling)
+            for row in range(len(self.sampling))
         ]
 
 
@@ -125,6 +124,9 @@ class Runner:
         self._batches = batches
         self._texts = [list(prompt) for prompt in prompts]
         self._num_slots = ((SLOT_TOKENS, len(prompts)),)
+        for batch in batches:
+            for row, sampling in enumerate(batch.sampling):
+                generator.add(batch.first_sequence_id + row, sampling)
 
     def read_prompts(self) -> None:
         rows_per_step = MAX_STEP_TOKENS // NUM_PROMPT_TOKENS

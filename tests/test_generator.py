@@ -173,13 +173,16 @@ def test_the_same_seed_gives_the_same_tokens_alone_and_among_others(name: str) -
 
 
 def span(sequence_id: int, *token_ids: int, num_samples: int = 1) -> Span:
-    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, 0, GREEDY)
+    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, 0)
 
 
 @pytest.fixture
 def counting() -> Counting:
     forward = CountingForward()
-    return BatchGenerator(forward, Sampler(platform())), forward
+    generator = BatchGenerator(forward, Sampler(platform()))
+    for sequence_id in range(1, 6):
+        generator.add(sequence_id, GREEDY)
+    return generator, forward
 
 
 def test_a_step_returns_what_the_one_before_sampled(counting: Counting) -> None:
@@ -229,7 +232,8 @@ def test_a_reset_forgets_the_step_in_flight(counting: Counting) -> None:
 def test_memory_is_given_back_only_when_nothing_is_left() -> None:
     releases: list[int] = []
     generator = BatchGenerator(UniformForward(), Sampler(platform()), lambda: releases.append(1))
-    span = Span(1, Slot(8, 0), 0, (5,), True, 0, GREEDY)
+    generator.add(1, GREEDY)
+    span = Span(1, Slot(8, 0), 0, (5,), True, 0)
     generator.step(StepPlan(spans=(span,), num_slots=((8, 1),)))
     assert len(generator.step(StepPlan(num_slots=((8, 1),)))) == 1
     assert generator.read_seconds > 0

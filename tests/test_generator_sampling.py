@@ -162,9 +162,11 @@ def test_a_step_reports_the_logprobs_of_the_rows_that_ask() -> None:
     prompts = {1: create_prompt(2), 2: create_prompt(3), 3: create_prompt(4)}
     samplings = {1: asking, 2: GREEDY, 3: replace(asking, num_top_logprobs=0)}
     spans = tuple(
-        Span(i, Slot(128, i), 0, tuple(prompt), True, 0, samplings[i])
+        Span(i, Slot(128, i), 0, tuple(prompt), True, 0)
         for i, prompt in sorted(prompts.items(), key=lambda pair: len(pair[1]) > 1)
     )
+    for sequence_id, sampling in samplings.items():
+        generator.add(sequence_id, sampling)
     generator.step(StepPlan(spans=spans, num_slots=((128, 4),)))
     sampled = {token.sequence_id: token for token in generator.step(StepPlan(num_slots=((128, 4),)))}
     assert sampled[2].logprobs is None
@@ -179,8 +181,8 @@ def test_a_step_reports_the_logprobs_of_the_rows_that_ask() -> None:
 
 def test_a_token_of_a_sequence_that_was_released_meanwhile_is_ignored() -> None:
     generator = BatchGenerator(UniformForward(), Sampler(platform()))
-    sampling = replace(GREEDY, grammar=RegexGrammar("[b-d]x"))
-    span = Span(1, Slot(8, 0), 0, (5, 6), True, 0, sampling)
+    generator.add(1, replace(GREEDY, grammar=RegexGrammar("[b-d]x")))
+    span = Span(1, Slot(8, 0), 0, (5, 6), True, 0)
     generator.step(StepPlan(spans=(span,)))
     assert generator.step(StepPlan(released=(1,))) == [SampledToken(1, token_ids("b")[0])]
     generator.step(StepPlan(spans=(span,)))
@@ -193,7 +195,8 @@ def test_a_token_of_a_sequence_that_was_released_meanwhile_is_ignored() -> None:
 @pytest.mark.parametrize("forget", ["release", "reset"])
 def test_what_is_forgotten_has_to_be_told_again(forget: str) -> None:
     generator = BatchGenerator(UniformForward(), Sampler(platform()))
-    span = Span(1, Slot(8, 0), 0, (5, 0, 1), True, 0, replace(GREEDY, frequency_penalty=1.0))
+    generator.add(1, replace(GREEDY, frequency_penalty=1.0))
+    span = Span(1, Slot(8, 0), 0, (5, 0, 1), True, 0)
     generator.step(StepPlan(spans=(span,)))
     if forget == "release":
         generator.step(StepPlan(released=(1,)))
@@ -205,8 +208,8 @@ def test_what_is_forgotten_has_to_be_told_again(forget: str) -> None:
 
 def test_a_reset_forgets_histories() -> None:
     generator = BatchGenerator(UniformForward(), Sampler(platform()))
-    sampling = replace(GREEDY, frequency_penalty=1.0)
-    span = Span(1, Slot(8, 0), 0, (5, 0, 1), True, 2, sampling)
+    generator.add(1, replace(GREEDY, frequency_penalty=1.0))
+    span = Span(1, Slot(8, 0), 0, (5, 0, 1), True, 2)
     generator.step(StepPlan(spans=(span,)))
     generator.reset()
     generator.step(StepPlan(spans=(replace(span, token_ids=(5, 0), sample_index=1),)))
@@ -215,9 +218,10 @@ def test_a_reset_forgets_histories() -> None:
 
 def test_a_grammar_that_fails_is_that_rows_error_and_the_step_goes_on() -> None:
     generator = BatchGenerator(UniformForward(), Sampler(platform()))
-    sampling = replace(GREEDY, grammar=RegexGrammar("[b-d]x"))
-    broken = Span(1, Slot(8, 0), 0, (5, *token_ids("?")), True, 1, sampling)
-    good = Span(2, Slot(8, 1), 0, (5, *token_ids("c")), True, 1, sampling)
+    for sequence_id in (1, 2):
+        generator.add(sequence_id, replace(GREEDY, grammar=RegexGrammar("[b-d]x")))
+    broken = Span(1, Slot(8, 0), 0, (5, *token_ids("?")), True, 1)
+    good = Span(2, Slot(8, 1), 0, (5, *token_ids("c")), True, 1)
     generator.step(StepPlan(spans=(broken, good)))
     first, second = generator.step(StepPlan())
     assert first.sequence_id == 1 and isinstance(first.error, ServerSideError)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from api.engine.forward.choose import ChosenForward
+from api.engine.forward.interface import Forward
 from api.engine.kv_memory import KVMemory
 from api.engine.kv_slots import SlotPool
 from api.engine.platform import Platform
@@ -146,14 +147,20 @@ def test_a_text_that_repeats_itself_is_found_and_verified() -> None:
 # --- the generator alone -----------------------------------------------------------------------
 
 
-def span(
-    sequence_id: int, *token_ids: int, num_samples: int, index: int = 0, sampling: SamplingParams = GREEDY
-) -> Span:
-    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, index, sampling)
+def span(sequence_id: int, *token_ids: int, num_samples: int, index: int = 0) -> Span:
+    return Span(sequence_id, Slot(64, sequence_id), 0, token_ids, num_samples, index)
+
+
+def create_generator(forward: Forward, num_sequences: int, sampling: SamplingParams) -> BatchGenerator:
+    """That knows the sequences 1, 2, .."""
+    generator = BatchGenerator(forward, Sampler(platform()))
+    for sequence_id in range(1, num_sequences + 1):
+        generator.add(sequence_id, sampling)
+    return generator
 
 
 def test_each_row_of_a_span_with_proposals_gives_a_token_in_order() -> None:
-    generator = BatchGenerator(CountingForward(), Sampler(platform()))
+    generator = create_generator(CountingForward(), 4, GREEDY)
     spans = (
         span(1, 5, num_samples=1),
         span(2, 10, 11, 30, num_samples=3),
@@ -166,7 +173,7 @@ def test_each_row_of_a_span_with_proposals_gives_a_token_in_order() -> None:
 
 
 def test_a_token_in_flight_of_a_neighbour_is_found_beside_several_samples() -> None:
-    generator = BatchGenerator(CountingForward(), Sampler(platform()))
+    generator = create_generator(CountingForward(), 2, GREEDY)
     generator.step(StepPlan(spans=(span(1, 5, num_samples=1), span(2, 10, 11, num_samples=2))))
     generator.step(StepPlan(spans=(span(1, num_samples=1),)))
     assert [token.token_id for token in generator.step(StepPlan())] == [7]
@@ -174,11 +181,11 @@ def test_a_token_in_flight_of_a_neighbour_is_found_beside_several_samples() -> N
 
 @pytest.mark.parametrize("sampling", [SamplingParams(seed=9), SamplingParams(seed=9, top_k=50)])
 def test_rows_draw_what_they_would_draw_one_by_one(sampling: SamplingParams) -> None:
-    generator = BatchGenerator(UniformForward(), Sampler(platform()))
-    generator.step(StepPlan(spans=(span(1, 1, 2, 3, 4, num_samples=4, index=7, sampling=sampling),)))
+    generator = create_generator(UniformForward(), 1, sampling)
+    generator.step(StepPlan(spans=(span(1, 1, 2, 3, 4, num_samples=4, index=7),)))
     together = [token.token_id for token in generator.step(StepPlan())]
     alone = []
     for index in range(7, 11):
-        generator.step(StepPlan(spans=(span(1, 1, num_samples=1, index=index, sampling=sampling),)))
+        generator.step(StepPlan(spans=(span(1, 1, num_samples=1, index=index),)))
         alone += [token.token_id for token in generator.step(StepPlan())]
     assert together == alone and len(set(alone)) > 1

@@ -19,8 +19,8 @@ import mlx.core as mx
 from api.engine.candidates import top_candidates
 from api.engine.noise import noise_of
 from api.engine.row_parts import in_parts, row_maxima
+from api.engine.sampling_state import Row
 from api.engine.thresholds import keep_min_p, keep_top_k, keep_top_p
-from api.step_plan import Span
 from api.types import SamplingParams
 
 # Rows that keep no more tokens than this draw from their best ones, and the vocabulary is left alone.
@@ -36,34 +36,34 @@ def has_few_candidates(sampling: SamplingParams) -> bool:
     return 0 < sampling.top_k <= MAX_CANDIDATES
 
 
-def draw_from_candidates(scores: mx.array, spans: Sequence[Span]) -> mx.array:
+def draw_from_candidates(scores: mx.array, rows: Sequence[Row]) -> mx.array:
     """``scores``: float32 logits ``[rows, vocabulary]``; each row ``has_few_candidates``. Returns int32 ids.
 
     So few weights that MLX's own ``exp`` will do on every device.
     """
     values, token_ids = top_candidates(scores, MAX_CANDIDATES)
-    weights = mx.exp(mx.maximum((values - values[:, :1]) / _temperatures(spans), _LEAST_ARGUMENT))
-    is_kept = mx.arange(values.shape[-1]) < mx.array([[span.sampling.top_k] for span in spans])
-    is_kept = is_kept & (weights >= _column([max(span.sampling.min_p, _LEAST_MIN_P) for span in spans]))
+    weights = mx.exp(mx.maximum((values - values[:, :1]) / _temperatures(rows), _LEAST_ARGUMENT))
+    is_kept = mx.arange(values.shape[-1]) < mx.array([[row.sampling.top_k] for row in rows])
+    is_kept = is_kept & (weights >= _column([max(row.sampling.min_p, _LEAST_MIN_P) for row in rows]))
     weights = mx.where(is_kept, weights, 0.0)
     better = mx.cumsum(weights, axis=-1, inclusive=False)
-    top_p = _column([span.sampling.top_p for span in spans])
+    top_p = _column([row.sampling.top_p for row in rows])
     weights = mx.where(better < top_p * mx.sum(weights, axis=-1, keepdims=True), weights, 0.0)
-    winner = mx.argmax(weights / noise_of(spans, token_ids), axis=-1, keepdims=True)
+    winner = mx.argmax(weights / noise_of(rows, token_ids), axis=-1, keepdims=True)
     return mx.take_along_axis(token_ids, winner, axis=-1)[:, 0]
 
 
 def draw_from_vocabulary(
-    scores: mx.array, spans: Sequence[Span], noise: mx.array, exp: Callable[[mx.array], mx.array]
+    scores: mx.array, rows: Sequence[Row], noise: mx.array, exp: Callable[[mx.array], mx.array]
 ) -> mx.array:
     """``scores``: float32 logits ``[rows, vocabulary]``. Returns token ids, int32 ``[rows]``."""
     parts = in_parts(scores)
-    scale = 1.0 / _temperatures(spans)
+    scale = 1.0 / _temperatures(rows)
     weights = exp((parts - row_maxima(parts)) * scale[:, None])
-    weights = keep_min_p(weights, [span.sampling.min_p for span in spans])
-    weights = keep_top_k(weights, [span.sampling.top_k for span in spans])
-    weights = keep_top_p(weights, [span.sampling.top_p for span in spans])
-    weights = weights.reshape(len(spans), -1)[:, : scores.shape[-1]]
+    weights = keep_min_p(weights, [row.sampling.min_p for row in rows])
+    weights = keep_top_k(weights, [row.sampling.top_k for row in rows])
+    weights = keep_top_p(weights, [row.sampling.top_p for row in rows])
+    weights = weights.reshape(len(rows), -1)[:, : scores.shape[-1]]
     return mx.argmax(weights / noise, axis=-1).astype(mx.int32)
 
 
@@ -71,5 +71,5 @@ def _column(values: Sequence[float]) -> mx.array:
     return mx.array(list(values), dtype=mx.float32)[:, None]
 
 
-def _temperatures(spans: Sequence[Span]) -> mx.array:
-    return _column([max(span.sampling.temperature, _LOWEST_TEMPERATURE) for span in spans])
+def _temperatures(rows: Sequence[Row]) -> mx.array:
+    return _column([max(row.sampling.temperature, _LOWEST_TEMPERATURE) for row in rows])

@@ -12,7 +12,7 @@ from api.engine import cpu_functions
 from api.engine.cpu_memory import give_back_freed_memory, keep_freed_memory
 from api.engine.cpu_rope import RopeFactory
 from api.engine.noise import device_noise, host_noise
-from api.step_plan import Span
+from api.engine.sampling_state import Row
 
 # OpenBLAS shares a product's rows among its threads in pieces of four, two for each thread in turn. On two
 # threads, 28 rows of the default model take 1.7 times as long as 32, and 8 rows 1.2 times as long as 16.
@@ -36,7 +36,7 @@ class Platform:
     compiles_steps: bool  # whether decode steps are traced by mx.compile; on a CPU that needs a C++ compiler
     first_chunk_tokens: int  # prompt rows beside running streams before any step was timed
     exp: Callable[[mx.array], mx.array]  # for x <= 0
-    noise: Callable[[Sequence[Span], int], mx.array]  # exponential, for rows and a vocabulary's size
+    noise: Callable[[Sequence[Row], int], mx.array]  # exponential, for rows and a vocabulary's size
     model_functions: Mapping[str, Callable[..., Any]]  # given to the models in place of mlx-lm's own
     buffer_cache_bytes: int  # freed buffers that MLX may keep for reuse
     attention_bytes: int  # scores and their like, of one layer at a time

@@ -31,6 +31,7 @@ class PromptScores:
     """Those of one step, not evaluated yet; the arrays have a row for each scored token."""
 
     spans: tuple[Span, ...]  # that score any
+    num_top: tuple[int, ...]  # alternatives to each token, for each span
     chosen: mx.array  # float32 [rows]
     ranks: mx.array  # int32 [rows]
     top_values: mx.array  # float32 [rows, candidates], best first; as top_ids
@@ -44,21 +45,27 @@ class PromptScores:
         """Waits for the device; one value for each span."""
         columns = [np.array(array).tolist() for array in self.arrays()]
         rows = zip(*columns, strict=True)
-        return [_scored_tokens(span, rows) for span in self.spans]
+        return [
+            _scored_tokens(span, num_top, rows)
+            for span, num_top in zip(self.spans, self.num_top, strict=True)
+        ]
 
 
 def score_prompts(
-    logits: mx.array, spans: Sequence[Span], exp: Callable[[mx.array], mx.array]
+    logits: mx.array, spans: Sequence[Span], num_top: Sequence[int], exp: Callable[[mx.array], mx.array]
 ) -> PromptScores:
-    """``logits``: those of the rows that score, in the order of ``spans``, all of which have some."""
+    """``logits``: those of the rows that score, in the order of ``spans``, all of which have some.
+
+    ``num_top``: how many alternatives to each token are wanted, for each span.
+    """
     scores = logits.astype(mx.float32)
     token_ids = mx.array([token_id for span in spans for token_id in span.scored_ids], dtype=mx.int32)
     total = log_sums(scores, exp)
     own = mx.take_along_axis(scores, token_ids[:, None], axis=-1)
-    wants_top = any(span.sampling.num_prompt_logprobs for span in spans)
-    top_values, top_ids = top_candidates(scores, MAX_TOP_LOGPROBS if wants_top else 1)
+    top_values, top_ids = top_candidates(scores, MAX_TOP_LOGPROBS if any(num_top) else 1)
     return PromptScores(
         spans=tuple(spans),
+        num_top=tuple(num_top),
         chosen=(own - total)[:, 0],
         ranks=1 + mx.sum(scores > own, axis=-1).astype(mx.int32),
         top_values=top_values - total,
@@ -79,13 +86,15 @@ def divide_rows(spans: Sequence[Span]) -> tuple[list[int], list[int]]:
     return scoring, sampling
 
 
-def _scored_tokens(span: Span, rows: Iterator[tuple[float, int, list[float], list[int]]]) -> ScoredTokens:
+def _scored_tokens(
+    span: Span, num_top: int, rows: Iterator[tuple[float, int, list[float], list[int]]]
+) -> ScoredTokens:
     start = span.start + span.num_tokens - span.num_logits + 1
     own = (next(rows) for _ in span.scored_ids)
-    return ScoredTokens(span.sequence_id, start, tuple(_logprobs(span, *row) for row in own))
+    return ScoredTokens(span.sequence_id, start, tuple(_logprobs(num_top, *row) for row in own))
 
 
 def _logprobs(
-    span: Span, chosen: float, rank: int, top_values: list[float], top_ids: list[int]
+    num_top: int, chosen: float, rank: int, top_values: list[float], top_ids: list[int]
 ) -> SampledLogprobs:
-    return sampled_logprobs(span.sampling.num_prompt_logprobs or 0, chosen, top_ids, top_values, rank)
+    return sampled_logprobs(num_top, chosen, top_ids, top_values, rank)

@@ -18,13 +18,13 @@ from api.engine.logprobs import Logprobs, compute_logprobs
 from api.engine.penalties import change_logits
 from api.engine.platform import Platform
 from api.engine.prompt_scores import PromptScores, score_prompts
-from api.engine.sampling_state import Row, is_plain
+from api.engine.sampling_state import Row
 from api.errors import ServerSideError
 from api.step_plan import SampledToken, Span
 from api.types import SamplingParams
 
-# From some rows' logits and their spans to their tokens.
-_Way = Callable[[mx.array, Sequence[Span]], mx.array]
+# From some rows' logits and the rows to their tokens.
+_Way = Callable[[mx.array, Sequence[Row]], mx.array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,18 @@ class Sampler:
         self._build_masks = MaskBuilder()
         self._ahead: dict[_Way, mx.array] = {}  # random numbers of the next call
 
-    def prepare(self, spans: Sequence[Span], vocab_size: int) -> None:
+    def prepare(self, rows: Sequence[Row], vocab_size: int) -> None:
         """Makes the next call's random numbers: they depend on no logits, so a step can be under way."""
-        groups: dict[_Way, list[Span]] = {}
-        for span in spans:
-            groups.setdefault(self._way(span.sampling), []).append(span)
+        groups: dict[_Way, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(self._way(row.sampling), []).append(row)
         drawn = [way for way in (self._draw, self._draw_filtered) if way in groups]
         self._ahead = {way: self.noise(groups[way], vocab_size) for way in drawn}
 
     def __call__(self, logits: mx.array, rows: Sequence[Row]) -> Samples:
         """``logits [rows, vocabulary]`` in any precision."""
-        sequence_ids = tuple(row.span.sequence_id for row in rows)
-        if all(is_plain(row.span) for row in rows):
+        sequence_ids = tuple(row.sequence_id for row in rows)
+        if all(row.is_plain for row in rows):
             return Samples(sequence_ids, _take_best(logits, ()))
         scores = change_logits(logits.astype(mx.float32), rows)
         scores = self._mask(scores, rows)
@@ -80,9 +80,9 @@ class Sampler:
         errors = {index: row.error for index, row in enumerate(rows) if row.error}
         return Samples(sequence_ids, token_ids, logprobs, errors)
 
-    def score(self, logits: mx.array, spans: Sequence[Span]) -> PromptScores:
+    def score(self, logits: mx.array, spans: Sequence[Span], num_top: Sequence[int]) -> PromptScores:
         """``logits [rows, vocabulary]``: those of the rows by which ``spans`` score tokens of prompts."""
-        return score_prompts(logits, [span for span in spans if span.scored_ids], self._exp)
+        return score_prompts(logits, spans, num_top, self._exp)
 
     def _mask(self, scores: mx.array, rows: Sequence[Row]) -> mx.array:
         masked = {i: row.constraint for i, row in enumerate(rows) if row.constraint and row.has_mask}
@@ -102,8 +102,8 @@ class Sampler:
         for index, row in enumerate(rows):
             ways.setdefault(self._way(row.sampling), []).append(index)
         if len(ways) == 1:
-            return next(iter(ways))(scores, [row.span for row in rows])
-        parts = [way(scores[mx.array(group)], [rows[i].span for i in group]) for way, group in ways.items()]
+            return next(iter(ways))(scores, rows)
+        parts = [way(scores[mx.array(group)], [rows[i] for i in group]) for way, group in ways.items()]
         return mx.concatenate(parts)[mx.array(np.argsort([i for group in ways.values() for i in group]))]
 
     def _way(self, sampling: SamplingParams) -> _Way:
@@ -113,19 +113,19 @@ class Sampler:
             return draw_from_candidates
         return self._draw_filtered if sampling.top_k or sampling.top_p < 1 else self._draw
 
-    def _draw(self, scores: mx.array, spans: Sequence[Span]) -> mx.array:
-        return self._draw_by(self._draw, scores, spans)
+    def _draw(self, scores: mx.array, rows: Sequence[Row]) -> mx.array:
+        return self._draw_by(self._draw, scores, rows)
 
-    def _draw_filtered(self, scores: mx.array, spans: Sequence[Span]) -> mx.array:
+    def _draw_filtered(self, scores: mx.array, rows: Sequence[Row]) -> mx.array:
         """The same, for rows of their own: so none has to be taken out of the others and put back."""
-        return self._draw_by(self._draw_filtered, scores, spans)
+        return self._draw_by(self._draw_filtered, scores, rows)
 
-    def _draw_by(self, way: _Way, scores: mx.array, spans: Sequence[Span]) -> mx.array:
+    def _draw_by(self, way: _Way, scores: mx.array, rows: Sequence[Row]) -> mx.array:
         noise = self._ahead.pop(way, None)
         if noise is None:
-            noise = self.noise(spans, scores.shape[-1])
-        return draw_from_vocabulary(scores, spans, noise, self._exp)
+            noise = self.noise(rows, scores.shape[-1])
+        return draw_from_vocabulary(scores, rows, noise, self._exp)
 
 
-def _take_best(logits: mx.array, spans: Sequence[Span]) -> mx.array:
+def _take_best(logits: mx.array, rows: Sequence[Row]) -> mx.array:
     return mx.argmax(logits, axis=-1).astype(mx.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.engine.grammar import Constraint
 from api.engine.token_counts import TokenCounts
@@ -53,12 +53,18 @@ class SamplingState:
 class Row:
     """A row of logits to be sampled from."""
 
-    span: Span
+    sequence_id: int
+    sampling: SamplingParams
+    sample_index: int  # tokens of the answer before this one
     state: SamplingState | None = None  # where ``needs_state``
 
     @property
-    def sampling(self) -> SamplingParams:
-        return self.span.sampling
+    def is_plain(self) -> bool:
+        """Whether the best logit is the answer: greedy, and nothing changes or reports the logits."""
+        sampling = self.sampling
+        if not sampling.is_greedy or sampling.logit_bias or sampling.num_top_logprobs is not None:
+            return False
+        return self.sample_index >= sampling.min_tokens and not needs_state(sampling)
 
     @property
     def constraint(self) -> Constraint | None:
@@ -76,50 +82,83 @@ class Row:
     @property
     def banned_token_ids(self) -> tuple[int, ...]:
         """The ends that would come too early."""
-        is_early = self.span.sample_index < self.sampling.min_tokens
+        is_early = self.sample_index < self.sampling.min_tokens
         is_thinking = self.constraint is not None and self.constraint.bans_ends
         return self.sampling.end_token_ids if is_early or is_thinking else ()
 
 
 class SamplingStates:
-    """The states of all sequences that need one, built from the spans themselves."""
+    """How each sequence samples, told once, and the states of those that need one, built from the spans."""
 
     def __init__(self) -> None:
+        self._samplings: dict[int, SamplingParams] = {}
         self._states: dict[int, SamplingState] = {}
+
+    def add(self, sequence_id: int, sampling: SamplingParams) -> None:
+        """Before the first span of the sequence; holds until it ends, whatever is released or reset."""
+        self._samplings[sequence_id] = sampling
+
+    def sampling(self, sequence_id: int) -> SamplingParams:
+        """Raises KeyError for a sequence that was never added, or has ended."""
+        return self._samplings[sequence_id]
+
+    def rows(self, spans: Iterable[Span]) -> list[Row]:
+        """One for each row that is sampled from, in the order of the logits; none has a state yet.
+
+        A span with proposals has several, each with its own place in the answer: a row draws as it would
+        if the tokens before it had come one by one.
+        """
+        return [
+            Row(span.sequence_id, self._samplings[span.sequence_id], span.sample_index + i)
+            for span in spans
+            for i in range(span.num_samples)
+        ]
 
     def extend(self, spans: Iterable[Span]) -> None:
         """Takes in a plan's spans, after what the plan before it sampled was recorded."""
         for span in spans:
-            if needs_state(span.sampling):
-                self._state(span).extend(span)
+            sampling = self._samplings[span.sequence_id]
+            if needs_state(sampling):
+                self._state(span, sampling).extend(span)
 
     def record(self, sequence_id: int, token_id: int) -> None:
         """Takes in a sampled token; that of a sequence without state, or with none any more, is ignored."""
         if state := self._states.get(sequence_id):
             state.record(token_id)
 
-    def rows(self, spans: Iterable[Span]) -> list[Row]:
-        """The rows of spans that sample, their states up to date."""
-        rows = [Row(span, self._states.get(span.sequence_id)) for span in spans]
-        for row in rows:
-            if row.state is not None:
-                row.state.follow(row.span.sample_index)
-        return rows
+    def follow(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows with their states, which are up to date."""
+        return [self._follow(row) for row in rows]
 
     def release(self, sequence_ids: Iterable[int]) -> None:
+        """Drops the states: of sequences that end, or start again."""
         for sequence_id in sequence_ids:
             self._states.pop(sequence_id, None)
 
+    def end(self, sequence_ids: Iterable[int]) -> None:
+        """Forgets sequences that were released for good."""
+        for sequence_id in sequence_ids:
+            self._samplings.pop(sequence_id, None)
+
     def reset(self) -> None:
+        """Drops all states. The sequences go on: how they sample stays known."""
         self._states.clear()
 
     def __len__(self) -> int:
+        """Returns the number of states."""
         return len(self._states)
 
-    def _state(self, span: Span) -> SamplingState:
+    def _state(self, span: Span, sampling: SamplingParams) -> SamplingState:
         if span.start == 0 or span.sequence_id not in self._states:
-            self._states[span.sequence_id] = SamplingState(span.sampling)
+            self._states[span.sequence_id] = SamplingState(sampling)
         return self._states[span.sequence_id]
+
+    def _follow(self, row: Row) -> Row:
+        state = self._states.get(row.sequence_id)
+        if state is None:
+            return row
+        state.follow(row.sample_index)
+        return replace(row, state=state)
 
 
 def needs_state(sampling: SamplingParams) -> bool:
@@ -135,11 +174,3 @@ def has_penalties(sampling: SamplingParams) -> bool:
 def _is_constrained(sampling: SamplingParams) -> bool:
     has_budget = sampling.thinking is not None and sampling.thinking.max_tokens is not None
     return sampling.grammar is not None or has_budget
-
-
-def is_plain(span: Span) -> bool:
-    """Whether the best logit is the answer: greedy, and nothing changes or reports the logits."""
-    sampling = span.sampling
-    if not sampling.is_greedy or sampling.logit_bias or sampling.num_top_logprobs is not None:
-        return False
-    return span.sample_index >= sampling.min_tokens and not needs_state(sampling)

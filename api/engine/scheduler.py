@@ -50,7 +50,7 @@ class Scheduler:
         self._running: dict[int, Sequence] = {}
         self._speculation = speculation or NoSpeculation()
         self._dispatched = StepHistory(budget, self._speculation.observe)
-        self._released: list[int] = []
+        self._released: dict[int, bool] = {}  # sequence id -> whether it has ended
         self._has_newest_in_flight = False  # whether the last plan had rows, which are not read yet
         self._num_preemptions = 0
         self._has_failed_blameless = False
@@ -101,10 +101,11 @@ class Scheduler:
         return plan
 
     def _make_plan(self, spans: tuple[Span, ...]) -> StepPlan:
-        changes, released = self._memory.take_changes(), tuple(self._released)
-        self._released.clear()
+        changes = self._memory.take_changes()
+        released, self._released = self._released, {}
         return StepPlan(
-            released=released,
+            released=tuple(released),
+            ended=tuple(sequence_id for sequence_id, has_ended in released.items() if has_ended),
             dropped_blocks=self._memory.prefixes.take_dropped(),
             saves=tuple(changes.saves),
             compactions=tuple(changes.compactions),
@@ -210,6 +211,7 @@ class Scheduler:
         """Back to the line; what it knows is computed again later."""
         self._forget(sequence, is_kept=False)
         sequence.restart()
+        self._released[sequence.sequence_id] = False
         self._waiting.append(sequence)
 
     def _drop(self, sequence: Sequence) -> None:
@@ -219,12 +221,12 @@ class Scheduler:
             self._waiting.remove(sequence)
             self._memory.leave(sequence, is_kept=False)
         self._order.leave(sequence)
+        self._released[sequence.sequence_id] = True
 
     def _forget(self, sequence: Sequence, *, is_kept: bool) -> None:
         del self._running[sequence.sequence_id]
         self._memory.leave(sequence, is_kept=is_kept)
         self._speculation.forget(sequence.sequence_id)
-        self._released.append(sequence.sequence_id)
 
     # --- which rows ------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from api.events import StepOutputs
 from api.observability.metrics import Metrics
 from api.stats import DeviceBytes, SchedulerStats
 from api.step_plan import StepOutput, StepPlan
-from api.threads.contracts import Inbox, ResultQueue, ServedEngine, StepPlanner
+from api.threads.contracts import Inbox, ResultQueue, ServedEngine
 from api.threads.worker import Heartbeat
 from api.types import Cancel
 
@@ -123,7 +123,7 @@ class BatchThread:
             case BlocksRead():
                 self._adopt(message, engine)
             case _:
-                self._add(message, engine.scheduler)
+                self._add(message, engine)
         return True
 
     def _adopt(self, read: BlocksRead, engine: ServedEngine) -> None:
@@ -134,11 +134,13 @@ class BatchThread:
             engine.generator.reset()
             engine.scheduler.restart()
 
-    def _add(self, sequence: Sequence, scheduler: StepPlanner) -> None:
+    def _add(self, sequence: Sequence, engine: ServedEngine) -> None:
         try:
-            scheduler.add(sequence)
+            engine.scheduler.add(sequence)
         except ApiError as error:
             self._send([StepOutput(sequence.request_id, error=error, choice_index=sequence.choice_index)])
+            return
+        engine.generator.add(sequence.sequence_id, sequence.sampling)
 
     def _step(self, engine: ServedEngine) -> list[StepOutput]:
         self.heartbeat.beat()

@@ -18,7 +18,15 @@ from api.errors import ApiError
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats
 from api.step_plan import StepNews, StepOutput, StepPlan
-from api.types import Cancel, ChatPrompt, GenerationRequest, Grammar, Report, SamplingDefaults
+from api.types import (
+    Cancel,
+    ChatPrompt,
+    GenerationRequest,
+    Grammar,
+    Report,
+    SamplingDefaults,
+    SamplingParams,
+)
 
 
 class StepPlanner(Protocol):
@@ -61,11 +69,14 @@ class PlanRunner(Protocol):
     def read_seconds(self) -> float:
         """time.monotonic() when the last step that was read back had ended."""
 
+    def add(self, sequence_id: int, sampling: SamplingParams) -> None:
+        """Takes what a sequence brings for its whole life; plans name it by its id, until it has ended."""
+
     def step(self, plan: StepPlan) -> list[StepNews]:
         """Dispatches this plan, returns the tokens of the one before."""
 
     def reset(self) -> None:
-        """Forgets what is in flight, after an exception."""
+        """Forgets what is in flight, after an exception. The sequences that were added go on."""
 
 
 class RequestReader(Protocol):

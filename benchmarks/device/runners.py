@@ -62,8 +62,9 @@ class EngineRunner:
 
     def add(self, prompt: Items[int], max_tokens: int, sampling: SamplingParams | None = None) -> int:
         """``sampling``: of this one; None: as all."""
-        sequence_id = next(self._ids)
+        sequence_id, sampling = next(self._ids), sampling or self._sampling
         self._live.add(sequence_id)
+        self._engine.generator.add(sequence_id, sampling)
         self._engine.scheduler.add(
             Sequence(
                 sequence_id=sequence_id,
@@ -71,7 +72,7 @@ class EngineRunner:
                 token_ids=list(prompt),
                 num_prompt_tokens=len(prompt),
                 max_tokens=max_tokens,
-                sampling=sampling or self._sampling,
+                sampling=sampling,
                 arrival_seconds=time.monotonic(),
                 uses_prefix_cache=self._uses_prefix_cache,
             )

@@ -143,26 +143,25 @@ def draw(
     tokens: list[SampledToken] = []
     for first in range(0, count, _ROWS):
         batch = [make_row(replace(sampling, seed=first + i), i) for i in range(_ROWS)]
-        sampler.prepare([row.span for row in batch], len(logits))
+        sampler.prepare(batch, len(logits))
         tokens += sampler(rows, batch).read()
     return tokens
 
 
 def make_row(sampling: SamplingParams, sequence_id: int) -> Row:
     """A chat that has said ``ANSWER`` behind ``PROMPT``."""
-    answer: Sequence[int] = () if sampling.grammar else ANSWER
-    known = (*PROMPT, *answer)
-    return row_of(Span(sequence_id, Slot(256, sequence_id), 0, known, 1, len(answer), sampling))
+    return row_of(sequence_id, sampling, PROMPT, () if sampling.grammar else ANSWER)
 
 
-def row_of(span: Span) -> Row:
+def row_of(sequence_id: int, sampling: SamplingParams, prompt: Sequence[int], answer: Sequence[int]) -> Row:
     """Of a sequence that catches up with all it knows."""
-    if not needs_state(span.sampling):
-        return Row(span)
-    state = SamplingState(span.sampling)
-    state.extend(span)
-    state.follow(span.sample_index)
-    return Row(span, state)
+    row = Row(sequence_id, sampling, len(answer))
+    if not needs_state(sampling):
+        return row
+    state = SamplingState(sampling)
+    state.extend(Span(sequence_id, Slot(256, sequence_id), 0, (*prompt, *answer), 1, len(answer)))
+    state.follow(len(answer))
+    return replace(row, state=state)
 
 
 def _counted(name: str, num_wrong: int, total: int, allowed: int) -> Finding:

@@ -43,6 +43,7 @@ def test_the_scheduler_sees_the_tokens_that_are_given() -> None:
     engine, answer = FakeEngine(), [900 + i for i in range(20)]
     sequence = create_sequence(max_tokens=20)
     engine.scheduler.add(sequence)
+    engine.generator.add(sequence.sequence_id, sequence.sampling)
     timing = Timing()
     run(engine, sequence, answer, 1, Timing())
     run(engine, sequence, answer, 20, timing)

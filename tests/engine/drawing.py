@@ -10,29 +10,27 @@ import pytest
 
 from api.engine.sampler import Sampler
 from api.engine.sampling_state import Row
-from api.step_plan import Slot, Span
 from api.types import SamplingParams
 from tests.engine.tiny_models import gpu_like_platform, platform
 
 
-def sample(sampler: Sampler, logits: mx.array, spans: Sequence[Span]) -> mx.array:
-    """The tokens of rows that have no state."""
-    return sampler(logits, [Row(span) for span in spans]).token_ids
+def sample(sampler: Sampler, logits: mx.array, rows: Sequence[Row]) -> mx.array:
+    return sampler(logits, rows).token_ids
 
 
 SAMPLERS = [Sampler(platform()), Sampler(gpu_like_platform())]
 BOTH = pytest.mark.parametrize("sampler", SAMPLERS, ids=["cpu", "gpu"])
 
 
-def span(sample_index: int = 0, **params: float) -> Span:
-    sampling = SamplingParams(**params)  # type: ignore[arg-type]
-    return Span(1, Slot(256, 0), 0, (1,), True, sample_index, sampling)
+def row_at(sample_index: int = 0, **params: float) -> Row:
+    """Of a sequence that needs no state."""
+    return Row(1, SamplingParams(**params), sample_index)  # type: ignore[arg-type]
 
 
 def draws(sampler: Sampler, logits: list[float], count: int, **params: float) -> np.ndarray:
     """Tokens of one seed's first ``count`` draws from the same logits."""
-    rows = mx.broadcast_to(mx.array(logits), (count, len(logits)))
-    return np.array(sample(sampler, rows, [span(i, **params) for i in range(count)]))
+    same = mx.broadcast_to(mx.array(logits), (count, len(logits)))
+    return np.array(sample(sampler, same, [row_at(i, **params) for i in range(count)]))
 
 
 def softmax(logits: list[float], temperature: float = 1.0) -> np.ndarray:

@@ -145,6 +145,8 @@ class Result:
 class Generator(Protocol):
     """What the loop asks of a generator, fake or real."""
 
+    def add(self, sequence_id: int, sampling: SamplingParams) -> None: ...
+
     def step(self, plan: StepPlan) -> list[StepNews]: ...
 
     def reset(self) -> None: ...
@@ -169,6 +171,7 @@ class Loop(Generic[G]):
         self.sequences: dict[str, Sequence] = {}
         self.results: dict[str, Result] = {}
         self.plans: list[StepPlan] = []
+        self.ended_ids: list[int] = []  # of sequences, by all plans
         self.has_failed = False  # whether the newest plan's step raised
 
     def add(self, sequence: Sequence) -> None:
@@ -176,6 +179,7 @@ class Loop(Generic[G]):
         self.sequences[key] = sequence
         self.results[key] = Result()
         self.scheduler.add(sequence)
+        self.generator.add(sequence.sequence_id, sequence.sampling)
 
     def cancel(self, request_id: str, choice_index: int | None = None) -> None:
         self._take(self.scheduler.cancel(request_id, choice_index))
@@ -189,6 +193,7 @@ class Loop(Generic[G]):
         self.slots.check()
         self.memory.prefixes.check()
         self.plans.append(plan)
+        self.ended_ids += plan.ended
         assert sum(len(span.scored_ids) for span in plan.spans) <= MAX_SCORED_ROWS
         try:
             sampled = self.generator.step(plan)
@@ -224,6 +229,7 @@ class Loop(Generic[G]):
         stats = self.scheduler.stats()
         held = (stats.num_running, stats.num_waiting, stats.kv_used_bytes, stats.kv_reserved_bytes)
         assert held == (0, 0, 0, 0)
+        assert sorted(self.ended_ids) == sorted(s.sequence_id for s in self.sequences.values())
         self.memory.prefixes.check()
 
     def check_answer(self, request_id: str) -> None:

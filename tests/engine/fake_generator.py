@@ -26,6 +26,7 @@ from api.step_plan import (
     StepNews,
     StepPlan,
 )
+from api.types import SamplingParams
 
 EOS = 0
 VOCAB_SIZE = 40
@@ -177,14 +178,22 @@ class FakeGenerator:
         self._clock = clock
         self._seconds_per_row = seconds_per_row
         self._running_seconds = 0.0  # of the step in flight
+        self._added: set[int] = set()  # and have not ended
         self._known: dict[int, list[int]] = {}  # sequence id -> its tokens, as the spans told
         self._in_flight: dict[int, list[int]] = {}
         self._in_flight_ids: set[int] = set()
         self._scores: list[ScoredTokens] = []  # in flight
         self._drafted: dict[int, tuple[int, ...]] = {}  # in flight
 
+    def add(self, sequence_id: int, sampling: SamplingParams) -> None:
+        assert sequence_id not in self._added
+        self._added.add(sequence_id)
+
     def step(self, plan: StepPlan) -> list[StepNews]:
         ids = {span.sequence_id for span in plan.spans}
+        assert set(plan.ended) <= self._added & set(plan.released)
+        self._added -= set(plan.ended)
+        assert ids <= self._added, "it was never added, or has ended"
         poisoned = self._in_flight_ids if self.raises_when_read else ids
         if self.fails_next or poisoned & self.poison:
             self.fails_next = False

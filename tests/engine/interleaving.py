@@ -11,9 +11,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from api.engine.forward.interface import Forward
 from api.step_plan import Slot, SlotMove, Span, StepPlan
-from api.types import SamplingParams
 
-_GREEDY = SamplingParams(temperature=0.0)
 _MOVE_STEP = 4
 _LARGER = Slot(128, 0)
 _NUM_SLOTS = ((64, 3), (128, 1))
@@ -99,7 +97,7 @@ def _plan(active: dict[int, Visit], step: int, released: tuple[int, ...]) -> Ste
 def _span(sequence_id: int, visit: Visit) -> Span:
     ids = visit.known[visit.computed : visit.computed + visit.chunk]
     samples = visit.computed + len(ids) == len(visit.known)
-    return Span(sequence_id, visit.slot, visit.computed, tuple(ids), int(samples), 0, _GREEDY)
+    return Span(sequence_id, visit.slot, visit.computed, tuple(ids), int(samples), 0)
 
 
 def _apply(forward: Forward, plan: StepPlan, visits: list[Visit]) -> list[int]:

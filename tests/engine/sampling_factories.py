@@ -10,7 +10,6 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
 from api.engine.sampling_state import Row
-from api.step_plan import Slot, Span
 from api.types import SamplingParams
 from benchmarks.device.sampling_distribution import row_of
 from tests.fakes.piece_tokenizer import PieceTokenizer
@@ -62,18 +61,10 @@ class RegexGrammar:
         return matcher
 
 
-def create_span(
-    sampling: SamplingParams, prompt: Sequence[int] = (1,), answer: Sequence[int] = (), sequence_id: int = 1
-) -> Span:
-    """The span of a sequence that catches up with all it knows."""
-    known = (*prompt, *answer)
-    return Span(sequence_id, Slot(256, sequence_id), 0, known, True, len(answer), sampling)
-
-
 def create_row(
     sampling: SamplingParams, prompt: Sequence[int] = (1,), answer: Sequence[int] = (), sequence_id: int = 1
 ) -> Row:
-    return row_of(create_span(sampling, prompt, answer, sequence_id))
+    return row_of(sequence_id, sampling, prompt, answer)
 
 
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

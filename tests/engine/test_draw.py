@@ -8,8 +8,8 @@ import pytest
 
 from api.engine.noise import device_noise, host_noise, noise_of
 from api.engine.sampler import Sampler
-from api.step_plan import Span
-from tests.engine.drawing import BOTH, LIMIT, LOGITS, SAMPLERS, chi_square, draws, sample, softmax, span
+from api.engine.sampling_state import Row
+from tests.engine.drawing import BOTH, LIMIT, LOGITS, SAMPLERS, chi_square, draws, row_at, sample, softmax
 
 pytestmark = pytest.mark.device
 
@@ -25,21 +25,26 @@ def test_draws_follow_the_distribution(sampler: Sampler, temperature: float) -> 
 
 def test_seeds_are_streams_of_their_own() -> None:
     logits = mx.broadcast_to(mx.array(LOGITS), (8000, len(LOGITS)))
-    spans = [span(0, seed=seed) for seed in range(8000)]
-    assert chi_square(np.array(sample(SAMPLERS[0], logits, spans)), softmax(LOGITS)) < LIMIT
+    rows = [row_at(0, seed=seed) for seed in range(8000)]
+    assert chi_square(np.array(sample(SAMPLERS[0], logits, rows)), softmax(LOGITS)) < LIMIT
     first, second = (draws(SAMPLERS[0], LOGITS, 200, seed=seed) for seed in (1, 2))
     assert 0.1 < np.mean(first == second) < 0.5  # 0.26 by chance
 
 
-def hashed_noise(spans: Sequence[Span], vocab_size: int) -> mx.array:
-    return noise_of(spans, mx.broadcast_to(mx.arange(vocab_size), (len(spans), vocab_size)))
+def hashed_noise(rows: Sequence[Row], vocab_size: int) -> mx.array:
+    return noise_of(rows, mx.broadcast_to(mx.arange(vocab_size), (len(rows), vocab_size)))
 
 
 @pytest.mark.parametrize("noise", [host_noise, device_noise, hashed_noise])
-def test_the_noise_depends_on_seed_and_index_alone(noise: Callable[[Sequence[Span], int], mx.array]) -> None:
-    spans = [span(3, seed=7, temperature=0.2), span(3, seed=8), span(4, seed=7), span(3, seed=7 + 2**64)]
-    first, *others, again = np.array(noise(spans, 50_000))
-    assert np.array_equal(first, np.array(noise([span(3, seed=7, top_k=5)], 50_000))[0])
+def test_the_noise_depends_on_seed_and_index_alone(noise: Callable[[Sequence[Row], int], mx.array]) -> None:
+    rows = [
+        row_at(3, seed=7, temperature=0.2),
+        row_at(3, seed=8),
+        row_at(4, seed=7),
+        row_at(3, seed=7 + 2**64),
+    ]
+    first, *others, again = np.array(noise(rows, 50_000))
+    assert np.array_equal(first, np.array(noise([row_at(3, seed=7, top_k=5)], 50_000))[0])
     assert np.array_equal(first, again)
     for numbers in (first, *others):
         assert numbers.min() > 0 and np.count_nonzero(numbers < 1e-4) < 20  # 5 are expected
@@ -56,8 +61,8 @@ def test_a_seed_holds_when_logits_are_rounded_otherwise(sampler: Sampler, params
     draw = np.random.default_rng(4)
     logits = (draw.normal(size=(200, VOCAB_SIZE)) * 3).astype(np.float32)
     rounded = logits * (1 + draw.normal(size=logits.shape).astype(np.float32) * 1e-6)
-    spans = [span(i, seed=21, **params) for i in range(200)]
-    first, second = (np.array(sample(sampler, mx.array(each), spans)) for each in (logits, rounded))
+    rows = [row_at(i, seed=21, **params) for i in range(200)]
+    first, second = (np.array(sample(sampler, mx.array(each), rows)) for each in (logits, rounded))
     assert np.count_nonzero(first != second) <= 1
 
 
@@ -65,10 +70,10 @@ def test_a_seed_holds_when_logits_are_rounded_otherwise(sampler: Sampler, params
 def test_numbers_that_are_made_ahead_are_the_same(sampler: Sampler) -> None:
     logits = mx.array(np.random.default_rng(8).normal(size=(4, VOCAB_SIZE)))
     kinds: list[dict[str, float]] = [{}, {"top_p": 0.9}, {}, {"top_k": 300}]
-    spans = [span(i, seed=3, **params) for i, params in enumerate(kinds)]
-    alone = sample(sampler, logits, spans).tolist()
-    sampler.prepare(spans, VOCAB_SIZE)
-    assert sample(sampler, logits, spans).tolist() == alone
+    rows = [row_at(i, seed=3, **params) for i, params in enumerate(kinds)]
+    alone = sample(sampler, logits, rows).tolist()
+    sampler.prepare(rows, VOCAB_SIZE)
+    assert sample(sampler, logits, rows).tolist() == alone
 
 
 @BOTH
@@ -127,7 +132,7 @@ def test_what_leaves_one_token_is_greedy(sampler: Sampler, params: dict[str, flo
     mx.random.seed(4)
     logits = mx.random.normal((64, 2000)) * 5
     best = mx.argmax(logits, axis=-1)
-    tokens = sample(sampler, logits, [span(i, seed=i, **params) for i in range(64)])
+    tokens = sample(sampler, logits, [row_at(i, seed=i, **params) for i in range(64)])
     assert tokens.tolist() == best.tolist()
 
 
@@ -137,7 +142,7 @@ def test_filtered_tokens_are_never_drawn_from_a_large_vocabulary(sampler: Sample
     logits = mx.random.normal((200, 5000))
     best = np.argsort(np.array(logits), axis=-1)[:, -20:]
     tokens = np.array(
-        sample(sampler, logits, [span(i, temperature=2.0, top_k=20, seed=1) for i in range(200)])
+        sample(sampler, logits, [row_at(i, temperature=2.0, top_k=20, seed=1) for i in range(200)])
     )
     assert all(token in row for token, row in zip(tokens, best, strict=True))
 
@@ -152,18 +157,16 @@ def test_tokens_that_a_model_rules_out_are_never_drawn(sampler: Sampler) -> None
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
 def test_a_row_that_is_certain_stays_certain_in_every_precision(sampler: Sampler, dtype: mx.Dtype) -> None:
     logits = mx.array([[-100.0, 100.0, -100.0, 50.0]] * 50).astype(dtype)
-    assert sample(sampler, logits, [span(i, seed=2) for i in range(50)]).tolist() == [1] * 50
+    assert sample(sampler, logits, [row_at(i, seed=2) for i in range(50)]).tolist() == [1] * 50
 
 
 @BOTH
 def test_a_row_that_is_not_a_number_spoils_no_other_and_stays_in_the_vocabulary(sampler: Sampler) -> None:
     logits = mx.array([LOGITS, [float("nan")] * 8, LOGITS])
-    spans = [span(0, seed=i, top_p=0.9, top_k=5) for i in range(3)]
-    first, broken, last = np.array(sample(sampler, logits, spans))
+    rows = [row_at(0, seed=i, top_p=0.9, top_k=5) for i in range(3)]
+    first, broken, last = np.array(sample(sampler, logits, rows))
     assert 0 <= broken < 8
-    assert [first, last] == [
-        np.array(sample(sampler, logits[i : i + 1], spans[i : i + 1]))[0] for i in (0, 2)
-    ]
+    assert [first, last] == [np.array(sample(sampler, logits[i : i + 1], rows[i : i + 1]))[0] for i in (0, 2)]
 
 
 @BOTH

@@ -6,7 +6,6 @@ import pytest
 
 from api.engine.prompt_scores import divide_rows, most_scored_rows, score_prompts
 from api.step_plan import Slot, Span
-from api.types import SamplingParams
 from tests.engine.sampling_factories import log_softmax
 from tests.engine.tiny_models import gpu_like_platform, platform
 
@@ -16,20 +15,9 @@ VOCAB_SIZE = 3001
 EXPS = pytest.mark.parametrize("exp", [platform().exp, gpu_like_platform().exp], ids=["cpu", "gpu"])
 
 
-def span(
-    sequence_id: int, start: int, num_tokens: int, num_samples: int, *scored_ids: int, num_top: int = 2
-) -> Span:
-    sampling = SamplingParams(temperature=0.0, num_prompt_logprobs=num_top)
-    return Span(
-        sequence_id,
-        Slot(64, sequence_id),
-        start,
-        (1,) * num_tokens,
-        num_samples,
-        0,
-        sampling,
-        scored_ids=scored_ids,
-    )
+def span(sequence_id: int, start: int, num_tokens: int, num_samples: int, *scored_ids: int) -> Span:
+    slot = Slot(64, sequence_id)
+    return Span(sequence_id, slot, start, (1,) * num_tokens, num_samples, 0, scored_ids=scored_ids)
 
 
 def test_rows_that_score_come_before_those_that_are_sampled_from() -> None:
@@ -42,8 +30,8 @@ def test_rows_that_score_come_before_those_that_are_sampled_from() -> None:
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
 def test_each_token_has_its_logprob_rank_and_rivals(exp: object, dtype: mx.Dtype) -> None:
     logits = mx.array(np.random.default_rng(0).normal(size=(5, VOCAB_SIZE)) * 4).astype(dtype)
-    spans = [span(2, 0, 3, 1, 5, 6), span(3, 10, 4, 0, 7, 8, 9, num_top=0)]
-    first, second = score_prompts(logits, spans, exp).read()  # type: ignore[arg-type]
+    spans = [span(2, 0, 3, 1, 5, 6), span(3, 10, 4, 0, 7, 8, 9)]
+    first, second = score_prompts(logits, spans, (2, 0), exp).read()  # type: ignore[arg-type]
     # The rows before the last one, which samples; and, where a prompt goes on, the last ones.
     assert (first.sequence_id, first.start, second.sequence_id, second.start) == (2, 1, 3, 12)
     scored = [*first.logprobs, *second.logprobs]
@@ -59,7 +47,7 @@ def test_the_likeliest_token_is_its_own_first_rival_to_the_last_bit() -> None:
     """Clients compare the two to see whether a text is the greedy one."""
     logits = mx.array(np.random.default_rng(1).normal(size=(3, VOCAB_SIZE)))
     best = tuple(np.argmax(np.array(logits), axis=-1).tolist())
-    (found,) = score_prompts(logits, [span(1, 0, 4, 1, *best)], platform().exp).read()
+    (found,) = score_prompts(logits, [span(1, 0, 4, 1, *best)], [2], platform().exp).read()
     assert all(each.top[0][1] == each.logprob and each.rank == 1 for each in found.logprobs)
 
 

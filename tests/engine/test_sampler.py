@@ -15,7 +15,7 @@ from api.errors import ServerSideError
 from api.step_plan import SampledToken
 from api.types import SamplingParams
 from benchmarks.device.exact_probabilities import changed_logits
-from tests.engine.drawing import BOTH, sample, span
+from tests.engine.drawing import BOTH, row_at, sample
 from tests.engine.sampling_factories import (
     CHARACTERS,
     END_THINK,
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.device
 def test_greedy_rows_take_the_best_token(sampler: Sampler) -> None:
     mx.random.seed(3)
     logits = mx.random.normal((5, 1000))
-    tokens = sample(sampler, logits, [span(temperature=0.0)] * 5)
+    tokens = sample(sampler, logits, [row_at(temperature=0.0)] * 5)
     assert tokens.dtype == mx.int32
     assert tokens.tolist() == mx.argmax(logits, axis=-1).tolist()
 
@@ -57,9 +57,9 @@ def test_a_row_gets_the_same_token_alone_and_among_others(sampler: Sampler) -> N
     mx.random.seed(6)
     for index in range(20):
         logits = mx.random.normal((len(MIXED), 3000)) * 2
-        spans = [span(index, **params) for params in MIXED]
-        together = sample(sampler, logits, spans).tolist()
-        alone = [sample(sampler, logits[i : i + 1], spans[i : i + 1]).item() for i in range(len(MIXED))]
+        rows = [row_at(index, **params) for params in MIXED]
+        together = sample(sampler, logits, rows).tolist()
+        alone = [sample(sampler, logits[i : i + 1], rows[i : i + 1]).item() for i in range(len(MIXED))]
         assert together == alone
 
 
@@ -67,7 +67,7 @@ def test_a_row_gets_the_same_token_alone_and_among_others(sampler: Sampler) -> N
 def test_greedy_rows_beside_drawn_ones_stay_greedy(sampler: Sampler) -> None:
     mx.random.seed(7)
     logits = mx.random.normal((8, 500))
-    tokens = sample(sampler, logits, [span(0, **params) for params in MIXED]).tolist()
+    tokens = sample(sampler, logits, [row_at(0, **params) for params in MIXED]).tolist()
     best = mx.argmax(logits, axis=-1).tolist()
     assert (tokens[0], tokens[6]) == (best[0], best[6])  # type: ignore[index]
 
@@ -163,7 +163,7 @@ PRINTABLE = "".join(map(chr, range(32, 127)))
 
 def test_an_all_greedy_batch_is_an_argmax_of_the_logits_as_they_are() -> None:
     sampler = Sampler(platform())
-    samples = sampler(mx.array([[1.0, 3.0], [2.0, 1.0]], dtype=mx.bfloat16), [Row(span(temperature=0.0))] * 2)
+    samples = sampler(mx.array([[1.0, 3.0], [2.0, 1.0]], dtype=mx.bfloat16), [row_at(temperature=0.0)] * 2)
     assert samples.token_ids.tolist() == [1, 0]
     assert len(samples.arrays()) == 1
     assert samples.read() == [SampledToken(1, 1), SampledToken(1, 0)]

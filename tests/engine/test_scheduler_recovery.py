@@ -114,3 +114,17 @@ def test_an_error_with_nobody_to_blame_is_raised_the_second_time() -> None:
     assert loop.scheduler.stats().prefix_cache.num_blocks == 0
     with pytest.raises(StepFailed):
         loop.scheduler.recover(error)
+
+
+def test_a_plan_says_who_is_released_and_which_of_them_have_ended() -> None:
+    loop = create_loop(max_batch_size=3)
+    for i in (1, 2, 3, 4):
+        loop.add(create_sequence(i, max_tokens=20))
+    loop.step()
+    loop.generator.fails_next = True
+    loop.step()
+    loop.cancel("r2")
+    loop.cancel("r4")  # it has never had a slot
+    plan = loop.step()
+    assert sorted(plan.released) == [1, 2, 3, 4] and sorted(plan.ended) == [2, 4]
+    loop.finish()

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from api.engine.sequence import Sequence
-from api.engine.spans import make_spans, sampled_rows
-from api.step_plan import Slot, Span
-from api.types import SamplingParams
+from api.engine.spans import make_spans
+from api.step_plan import Slot
 from tests.engine.factories import SCORING, create_sequence
 
 
@@ -35,22 +32,6 @@ def test_proposals_follow_the_last_known_token_and_every_row_samples() -> None:
     sequence.token_ids += [8, 9]
     (span,) = make_spans([(sequence, 4)])
     assert (span.start, span.token_ids, span.num_samples, span.sample_index) == (7, (9, 21, 22, 23), 4, 2)
-
-
-def test_rows_are_sampled_each_with_its_own_place_in_the_answer() -> None:
-    plain = Span(1, Slot(64, 0), 9, (), 1, 5, SamplingParams())
-    reading = Span(2, Slot(64, 1), 0, (1, 2, 3), 0, 0, SamplingParams())
-    verifying = Span(3, Slot(64, 2), 7, (9, 21, 22), 3, 2, SamplingParams(seed=4))
-    chunk = Span(4, Slot(64, 3), 0, (1, 2, 3), 1, 0, SamplingParams())
-    rows = sampled_rows([plain, reading, verifying, chunk])
-    first = replace(verifying, token_ids=(9,), num_samples=1)
-    assert rows == [
-        plain,
-        first,
-        replace(first, start=8, token_ids=(21,), sample_index=3),
-        replace(first, start=9, token_ids=(22,), sample_index=4),
-        chunk,
-    ]
 
 
 def test_rows_of_a_prompt_name_the_tokens_that_they_score() -> None:

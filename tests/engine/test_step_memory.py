@@ -8,7 +8,6 @@ from mlx.utils import tree_flatten
 
 from api.engine.step_memory import StepSizes, widest_row
 from api.step_plan import Slot, Span, StepPlan
-from api.types import SamplingParams
 from tests.engine.tiny_models import CONFIGS, FLAT, GROUPED, VOCAB_SIZE, build_model, choose, platform
 
 NUM_ROWS = 256
@@ -43,7 +42,7 @@ def test_no_step_takes_more_than_estimated(name: str, start: int) -> None:
     )
     slot, num_slots, limit = Slot(1024, 0), ((1024, 1),), mx.set_cache_limit(0)
     for first in range(0, start + 1, NUM_ROWS):  # the last chunk is the one that counts
-        span = Span(0, slot, first, (1,) * NUM_ROWS, 1, 0, SamplingParams(temperature=0.0))
+        span = Span(0, slot, first, (1,) * NUM_ROWS, 1, 0)
         before_bytes = mx.get_active_memory()
         mx.reset_peak_memory()
         logits = chosen.forward(StepPlan(spans=(span,), num_slots=num_slots), mx.array(span.token_ids))

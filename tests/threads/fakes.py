@@ -197,7 +197,7 @@ class FakeScheduler:
 def _span(sequence: Sequence) -> Span:
     num_sampled = sequence.num_sampled
     token_ids = tuple(sequence.token_ids[-1:]) if num_sampled else tuple(sequence.token_ids)
-    return Span(sequence.sequence_id, Slot(256, 0), 0, token_ids, True, num_sampled, sequence.sampling)
+    return Span(sequence.sequence_id, Slot(256, 0), 0, token_ids, True, num_sampled)
 
 
 class FakeGenerator:
@@ -208,10 +208,15 @@ class FakeGenerator:
         self.num_resets = 0
         self.read_seconds = 0.0
         self.batch_sizes: list[int] = []
+        self.samplings: dict[int, SamplingParams] = {}  # of the sequences that were added
         self.gate = threading.Event()  # cleared: the step hangs
         self.gate.set()
 
+    def add(self, sequence_id: int, sampling: SamplingParams) -> None:
+        self.samplings[sequence_id] = sampling
+
     def step(self, plan: StepPlan) -> list[SampledToken]:
+        assert all(span.sequence_id in self.samplings for span in plan.spans)
         self.gate.wait(5)
         self.batch_sizes.append(len(plan.spans))
         return [SampledToken(span.sequence_id, self._next(span)) for span in plan.spans]

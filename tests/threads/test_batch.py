@@ -69,7 +69,7 @@ def test_steps_until_the_work_is_done() -> None:
 def test_proposals_are_no_prompt_tokens() -> None:
     stage = Stage()
     rows = [((), 1, 7), ((1, 2, 3, 4, 5), 5, 4), ((1, 2, 3), 1, 0)]  # tokens, samples, place in the answer
-    spans = [Span(i, Slot(64, i), 0, ids, n, index, GREEDY) for i, (ids, n, index) in enumerate(rows)]
+    spans = [Span(i, Slot(64, i), 0, ids, n, index) for i, (ids, n, index) in enumerate(rows)]
     stage.thread._measure(StepPlan(spans=tuple(spans)), [], 0.1)
     assert stage.metrics.snapshot()["tokens"]["prompt_total"] == 3
 
@@ -150,6 +150,7 @@ def test_a_sequence_that_can_never_run_fails_alone() -> None:
     stage.inbox.put(None)
     stage.thread.run()
     assert stage.outputs() == [StepOutput("a", error=error)]
+    assert stage.engine.generator.samplings == {}
 
 
 def test_a_step_that_raises_is_recovered() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import mlx.core as mx
 import numpy as np
 
+from api.engine.sampling_state import Row
 from api.step_plan import DRAFTED, DraftedTokens, Span, StepPlan
 
 
@@ -44,10 +45,11 @@ class Drafted:
 class Drafter(Protocol):
     """Keeps the draft model's KV, in slots as the plans change them."""
 
-    def __call__(self, plan: StepPlan) -> Drafted | None:
+    def __call__(self, plan: StepPlan, rows: Sequence[Row]) -> Drafted | None:
         """Applies the plan's changes to the slots, and its drafts; None where they propose nothing.
 
-        Reading alone is lazy: ``state`` is to be evaluated with the step.
+        ``rows``: those of the plan that are sampled from. Reading alone is lazy: ``state`` is to be
+        evaluated with the step.
         """
 
     def state(self) -> list[mx.array]:
@@ -60,7 +62,7 @@ class Drafter(Protocol):
 class NoDrafter:
     """Without a draft model."""
 
-    def __call__(self, plan: StepPlan) -> Drafted | None:
+    def __call__(self, plan: StepPlan, rows: Sequence[Row]) -> Drafted | None:
         return None
 
     def state(self) -> list[mx.array]:

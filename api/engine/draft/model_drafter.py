@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import mlx.core as mx
@@ -13,9 +13,6 @@ from api.engine.forward.interface import Forward
 from api.engine.sampler import Sampler
 from api.engine.sampling_state import Row
 from api.step_plan import Draft, Span, StepPlan
-from api.types import SamplingParams
-
-_GREEDY = SamplingParams(temperature=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +40,21 @@ class ModelDrafter:
         self._sampler = sampler
         self._vocabularies = vocabularies
 
-    def __call__(self, plan: StepPlan) -> Drafted | None:
+    def __call__(self, plan: StepPlan, rows: Sequence[Row]) -> Drafted | None:
         own = StepPlan(compactions=plan.compactions, num_slots=plan.num_slots, moves=plan.moves)
         if not plan.drafts:
             self._forward(own, mx.zeros((0,), dtype=mx.int32))
             return None
-        rows = {span.sequence_id: span for span in plan.spans}
-        spans = _first_spans(plan.drafts, rows)
+        first_rows = {row.sequence_id: row for row in reversed(rows)}
+        spans = _first_spans(plan.drafts, first_rows)
         readable = [self._readable(token) for span in spans for token in span.token_ids]
         logits = self._forward(replace(own, spans=spans), mx.array(readable, dtype=mx.int32))
         proposing = [span for span in spans if span.samples]
         if not proposing:
             return None
         counts = {draft.sequence_id: draft.num_proposals for draft in plan.drafts}
-        return self._run_ahead(proposing, counts, plan.num_slots, self._draw(logits, proposing))
+        drawn = {span.sequence_id: _without_logprobs(first_rows[span.sequence_id]) for span in proposing}
+        return self._run_ahead(proposing, drawn, counts, plan.num_slots, self._draw(logits, proposing, drawn))
 
     def state(self) -> list[mx.array]:
         return self._forward.state()
@@ -67,11 +65,12 @@ class ModelDrafter:
     def _run_ahead(
         self,
         spans: list[Span],
+        rows: Mapping[int, Row],
         counts: dict[int, int],
         num_slots: tuple[tuple[int, int], ...],
         token_ids: mx.array,
     ) -> Drafted:
-        """``token_ids``: the first proposals, one for each span."""
+        """``rows``: of each sequence, how it draws; ``token_ids``: the first proposals, one for each span."""
         ids = [span.sequence_id for span in spans]
         columns = [token_ids]
         places = {(sequence_id, 0): place for place, sequence_id in enumerate(ids)}
@@ -83,35 +82,35 @@ class ModelDrafter:
             inputs = token_ids[mx.array([before[span.sequence_id] for span in spans])]
             logits = self._forward(StepPlan(num_slots=num_slots, spans=tuple(spans)), inputs)
             mx.eval(token_ids)  # the draft before has ended, and nothing reads the KV
-            token_ids = self._draw(logits, spans)
+            token_ids = self._draw(logits, spans, rows)
             first = sum(column.shape[0] for column in columns)
             places |= {(span.sequence_id, depth): first + row for row, span in enumerate(spans)}
             columns.append(token_ids)
         order = mx.array([places[each, depth] for each in ids for depth in range(counts[each])])
         return Drafted(tuple(ids), tuple(counts[each] for each in ids), mx.concatenate(columns)[order])
 
-    def _draw(self, logits: mx.array, spans: Sequence[Span]) -> mx.array:
+    def _draw(self, logits: mx.array, spans: Sequence[Span], rows: Mapping[int, Row]) -> mx.array:
+        drawn = [replace(rows[span.sequence_id], sample_index=span.sample_index) for span in spans]
         logits = logits[:, : self._vocabularies.num_shared]
         missing = self._vocabularies.num_target - logits.shape[-1]
-        if missing > 0 and not all(span.sampling.is_greedy for span in spans):
+        if missing > 0 and not all(row.sampling.is_greedy for row in drawn):
             # The noise of a token may depend on the number of tokens.
             none = mx.full((len(spans), missing), -mx.inf, dtype=logits.dtype)
             logits = mx.concatenate([logits, none], axis=-1)
-        return self._sampler(logits, [Row(span) for span in spans]).token_ids
+        return self._sampler(logits, drawn).token_ids
 
     def _readable(self, token_id: int) -> int:
         """A token that the draft model lacks is another one to it: what follows will be refuted."""
         return token_id if token_id < self._vocabularies.num_draft else 0
 
 
-def _first_spans(drafts: Iterable[Draft], rows: dict[int, Span]) -> tuple[Span, ...]:
-    """In the order of a plan's; ``rows``: the sequences' spans in the step that verifies."""
+def _first_spans(drafts: Iterable[Draft], rows: Mapping[int, Row]) -> tuple[Span, ...]:
+    """In the order of a plan's; ``rows``: the first of each sequence in the step that verifies."""
     spans = [_first_span(draft, rows.get(draft.sequence_id)) for draft in drafts]
     return tuple(sorted(spans, key=lambda span: (span.num_tokens > 1, span.slot)))
 
 
-def _first_span(draft: Draft, row: Span | None) -> Span:
-    sampling = _GREEDY if row is None else replace(row.sampling, num_top_logprobs=None)
+def _first_span(draft: Draft, row: Row | None) -> Span:
     return Span(
         sequence_id=draft.sequence_id,
         slot=draft.slot,
@@ -119,10 +118,14 @@ def _first_span(draft: Draft, row: Span | None) -> Span:
         token_ids=draft.token_ids,
         num_samples=int(draft.num_proposals > 0),
         sample_index=0 if row is None else row.sample_index,
-        sampling=sampling,
     )
 
 
 def _next_span(span: Span) -> Span:
     """The row behind it, whose token is on the device only."""
     return replace(span, start=span.start + span.num_tokens, token_ids=(), sample_index=span.sample_index + 1)
+
+
+def _without_logprobs(row: Row) -> Row:
+    """Nobody hears of a draft's."""
+    return replace(row, sampling=replace(row.sampling, num_top_logprobs=None))

@@ -34,7 +34,7 @@ from api.engine.forward.slot_array import QuantizedFormat
 from api.engine.platform import Platform
 from api.errors import StartupError
 from api.step_plan import Slot, Span, StepPlan
-from api.types import Report, SamplingParams
+from api.types import Report
 
 F = TypeVar("F", bound=Forward)
 T = TypeVar("T")
@@ -239,7 +239,7 @@ class _Candidates:
 def _probe(forward: Forward, measure: Callable[[], T]) -> T:
     """What ``measure`` says of the arrays once a few tokens of one sequence have been written."""
     ids = (0,) * _PROBE_TOKENS
-    span = Span(0, Slot(_PROBE_TOKENS, 0), 0, ids, 1, 0, SamplingParams(temperature=0.0))
+    span = Span(0, Slot(_PROBE_TOKENS, 0), 0, ids, 1, 0)
     forward(StepPlan(spans=(span,), num_slots=((_PROBE_TOKENS, 1),)), mx.array(ids))
     mx.eval(forward.state())
     measured = measure()

@@ -14,7 +14,6 @@ import numpy as np
 from api.engine.forward.caches import make_caches
 from api.engine.forward.interface import Forward
 from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, Span, StepPlan
-from api.types import SamplingParams
 
 _NUM_TOKENS = 24
 _BLOCK_TOKENS = 8
@@ -54,7 +53,6 @@ _SLOT_STEPS = (
 )
 _SLOTS = {0: Slot(64, 0), 1: Slot(64, 1), 2: Slot(64, 1), 3: Slot(64, 0)}
 _LARGER = Slot(128, 0)
-_GREEDY = SamplingParams(temperature=0.0)
 _FLOAT32_TOLERANCE, _HALF_TOLERANCE = 1e-3, 5e-2  # of the largest logit
 _PROBE_SIZE = 256  # rows and columns
 # Of an element, over the root of its summands: float32 leaves a tenth of it, TF32 more than ten times of it.
@@ -170,7 +168,7 @@ class _Run:
         start = self.computed.get(sequence, 0)
         self.computed[sequence] = start + count
         ids = tuple(self.tokens[sequence][start : start + count])
-        return Span(sequence, self.slots[sequence], start, ids, 1, 0, _GREEDY)
+        return Span(sequence, self.slots[sequence], start, ids, 1, 0)
 
 
 def _plain_logits(model: nn.Module, token_ids: list[int]) -> mx.array:

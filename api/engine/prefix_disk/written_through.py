@@ -10,7 +10,6 @@ from api.engine.forward.interface import BlockKeeper, Forward
 from api.engine.host_arrays import Layout, layout_of
 from api.engine.prefix_disk.writer import BlockWriter
 from api.step_plan import BlockSave, Slot, Span, StepPlan
-from api.types import SamplingParams
 
 
 class WrittenThrough:
@@ -51,7 +50,7 @@ def probe_layouts(
 ) -> tuple[Layout, ...]:
     """What blocks are made up of: without state, and with it where there is one. Resets the forward."""
     ids, slot = (0,) * block_tokens, Slot(block_tokens, 0)
-    span = Span(0, slot, 0, ids, 1, 0, SamplingParams(temperature=0.0))
+    span = Span(0, slot, 0, ids, 1, 0)
     num_slots = ((block_tokens, 1),)
     forward(StepPlan(spans=(span,), num_slots=num_slots), mx.array(ids))
     mx.eval(forward.state())

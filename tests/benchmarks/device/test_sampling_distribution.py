@@ -40,10 +40,10 @@ class Wrong(Sampler):
         super().__init__(platform())
         self._change = change
 
-    def prepare(self, spans: Sequence[Any], vocab_size: int) -> None: ...
+    def prepare(self, rows: Sequence[Row], vocab_size: int) -> None: ...
 
     def __call__(self, logits: mx.array, rows: Sequence[Row]) -> Samples:
-        changed = [make_row(self._change(row.sampling), row.span.sequence_id) for row in rows]
+        changed = [make_row(self._change(row.sampling), row.sequence_id) for row in rows]
         return super().__call__(logits, changed)
 
 

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import random
-from dataclasses import dataclass, field
-
 import mlx.core as mx
 import pytest
 
 from api.engine.draft.drafter import Drafted
 from api.engine.draft.model_drafter import ModelDrafter, Vocabularies
-from api.engine.draft.row import DraftRow
-from api.engine.forward.choose import ChosenForward
-from api.engine.kv_memory import KVMemory
-from api.engine.kv_slots import SlotPool
 from api.engine.platform import Platform
-from api.engine.prefix_cache import NoPrefixCache
 from api.engine.sampler import Sampler
-from api.engine.scheduler import Scheduler
-from api.engine.sequence import Sequence
-from api.engine.sequence_memory import SequenceMemory
-from api.engine.speculation import NoSpeculation, Speculation, room_for_proposals
+from api.engine.sampling_state import Row
 from api.generator import BatchGenerator
 from api.step_plan import DRAFTED, Draft, Slot, Span, StepPlan
 from api.types import SamplingParams
-from tests.engine.factories import GREEDY, Loop, create_budget, create_sequence
+from tests.engine.draft.eager_drafts import EagerDrafts, create_drafter, create_loop
+from tests.engine.factories import GREEDY, Loop, create_sequence
 from tests.engine.tiny_models import VOCAB_SIZE, choose, draw_prompt, gpu_like_platform, platform
 
 pytestmark = pytest.mark.usefixtures("tiny_classes")
@@ -40,73 +29,6 @@ SAMPLINGS = (
     SamplingParams(min_tokens=20, end_token_ids=tuple(range(0, 60, 2)), seed=8),
     SamplingParams(temperature=0.0, presence_penalty=1.0),
 )
-
-
-@dataclass
-class EagerDrafts(NoSpeculation):
-    """Drafts at random, whether or not it pays."""
-
-    draw: random.Random = field(default_factory=lambda: random.Random(0))
-    num_proposed_tokens: int = 0
-    num_accepted_tokens: int = 0
-    rows: dict[int, DraftRow] = field(default_factory=dict)
-    drafting: list[Sequence] = field(default_factory=list)
-
-    def reads_first(self, decoding: list[Sequence]) -> bool:
-        if any(sequence.proposals for sequence in decoding):
-            return True
-        for sequence in decoding:
-            self.row(sequence).settle(len(sequence.token_ids))
-        return any(s.num_in_flight for s in decoding) and self.draw.random() < 0.7
-
-    def propose(self, decoding: list[Sequence]) -> None:
-        if any(sequence.num_in_flight for sequence in decoding):
-            return
-        for sequence in decoding:
-            room = min(room_for_proposals(sequence), self.draw.randint(0, 4))
-            if room and sequence.sampling.presence_penalty == 0:
-                sequence.proposals = (DRAFTED,) * room
-                self.num_proposed_tokens += room
-                self.drafting.append(sequence)
-
-    def take_drafts(self) -> tuple[Draft, ...]:
-        drafting, self.drafting = self.drafting, []
-        return tuple(map(self._draft, drafting))
-
-    def _draft(self, sequence: Sequence) -> Draft:
-        row, slot = self.row(sequence), sequence.slot
-        start, tokens = row.num_read, tuple(sequence.token_ids[row.num_read :])
-        row.draft(len(sequence.token_ids), len(sequence.proposals))
-        assert slot is not None
-        return Draft(sequence.sequence_id, slot, start, tokens, len(sequence.proposals))
-
-    def row(self, sequence: Sequence) -> DraftRow:
-        return self.rows.setdefault(sequence.sequence_id, DraftRow(1.0))
-
-    def accept(self, sequence_id: int) -> None:
-        self.num_accepted_tokens += 1
-
-    def forget(self, sequence_id: int) -> None:
-        self.rows.pop(sequence_id, None)
-
-
-def create_drafter(chosen: ChosenForward, on: Platform, num_shared: int = VOCAB_SIZE) -> ModelDrafter:
-    return ModelDrafter(chosen.forward, Sampler(on), Vocabularies(num_shared, VOCAB_SIZE, VOCAB_SIZE))
-
-
-def create_loop(
-    chosen: ChosenForward,
-    on: Platform,
-    speculation: Speculation | None,
-    drafter: ModelDrafter | None,
-    budget_tokens: int = 4096,
-) -> Loop[BatchGenerator]:
-    token_bytes = chosen.slot_bytes(1)
-    slots = SlotPool(KVMemory(budget_tokens * token_bytes), context_length=512, slot_bytes=chosen.slot_bytes)
-    memory = SequenceMemory(slots, NoPrefixCache())
-    hundredths = itertools.count()  # time passes, the same for every step
-    made = Scheduler(memory, create_budget(40), 8, lambda: next(hundredths) / 100, speculation)
-    return Loop(made, memory, BatchGenerator(chosen.forward, Sampler(on), drafter=drafter))
 
 
 def create_prompt(number: int) -> list[int]:
@@ -202,9 +124,10 @@ def test_a_token_that_the_draft_model_lacks_is_read_as_another() -> None:
     chosen, _ = choose("llama")
     drafter = ModelDrafter(chosen.forward, Sampler(platform()), Vocabularies(50, 50, VOCAB_SIZE))
     slot = Slot(16, 0)
-    span = Span(1, slot, 2, (60, DRAFTED, DRAFTED), 3, 0, GREEDY)
+    span = Span(1, slot, 2, (60, DRAFTED, DRAFTED), 3, 0)
     draft = Draft(1, slot, 0, (99, 98, 60), 2)
-    drafted = drafter(StepPlan(num_slots=((16, 1),), drafts=(draft,), spans=(span,)))
+    plan = StepPlan(num_slots=((16, 1),), drafts=(draft,), spans=(span,))
+    drafted = drafter(plan, [Row(1, GREEDY, index) for index in range(3)])
     assert drafted is not None
     [tokens] = drafted.read()
     assert len(tokens.token_ids) == 2 and max(tokens.token_ids) < 50
@@ -214,9 +137,9 @@ def test_depths_may_differ_and_each_finds_its_place() -> None:
     drafted = Drafted((7, 4), (2, 1), mx.array([70, 71, 40], dtype=mx.int32))
     slot = Slot(16, 0)
     spans = (
-        Span(1, slot, 0, (5,), 1, 0, GREEDY),
-        Span(4, slot, 0, (6, DRAFTED), 2, 0, GREEDY),
-        Span(7, slot, 0, (8, DRAFTED, DRAFTED), 3, 0, GREEDY),
+        Span(1, slot, 0, (5,), 1, 0),
+        Span(4, slot, 0, (6, DRAFTED), 2, 0),
+        Span(7, slot, 0, (8, DRAFTED, DRAFTED), 3, 0),
     )
     token_ids = mx.array([token for span in spans for token in span.token_ids], dtype=mx.int32)
     assert drafted.fill(spans, token_ids).tolist() == [5, 6, 40, 8, 70, 71]

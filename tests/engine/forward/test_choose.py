@@ -9,7 +9,6 @@ from api.config import ForwardChoice
 from api.engine.forward.attention import fused_attention
 from api.errors import StartupError
 from api.step_plan import Slot, Span, StepPlan
-from api.types import SamplingParams
 from tests.engine.tiny_models import (
     FLAT,
     GROUPED,
@@ -92,7 +91,7 @@ def test_windowed_layers_cost_no_more_than_their_window_a_chunk_and_what_is_save
 
 def test_the_bytes_are_those_of_the_arrays() -> None:
     chosen, _ = choose("gemma3", max_step_tokens=24)
-    span = Span(0, Slot(256, 0), 0, (1, 2), True, 0, SamplingParams(temperature=0.0))
+    span = Span(0, Slot(256, 0), 0, (1, 2), True, 0)
     chosen.forward(StepPlan(spans=(span,), num_slots=((256, 3),)), mx.array([1, 2]))
     assert sum(array.nbytes for array in chosen.forward.state()) == 3 * chosen.slot_bytes(256)
 

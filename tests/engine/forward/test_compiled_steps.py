@@ -12,10 +12,7 @@ import pytest
 from api.engine.forward.choose import ChosenForward, choose_forward
 from api.engine.forward.flat import FlatForward
 from api.step_plan import Slot, Span, StepPlan
-from api.types import SamplingParams
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
-
-GREEDY = SamplingParams(temperature=0.0)
 
 
 def chosen_compiled() -> tuple[ChosenForward, list[str]]:
@@ -33,7 +30,7 @@ def decode(forward: FlatForward, num_rows: int, num_steps: int, num_slots: int) 
     found = []
     for start in range(num_steps):
         spans = tuple(
-            Span(row, Slot(64, first_slot + row), start, ((7 * row + start) % 50,), 1, start, GREEDY)
+            Span(row, Slot(64, first_slot + row), start, ((7 * row + start) % 50,), 1, start)
             for row in range(num_rows)
         )
         plan = StepPlan(spans=spans, num_slots=((64, num_slots),))
@@ -65,7 +62,7 @@ def test_the_slots_are_written_in_place() -> None:
     one_layer = sum(array.nbytes for array in forward.state()) // 4
     mx.reset_peak_memory()
     before = mx.get_active_memory()
-    spans = tuple(Span(row, Slot(64, row), 6, (3,), 1, 6, GREEDY) for row in range(2))
+    spans = tuple(Span(row, Slot(64, row), 6, (3,), 1, 6) for row in range(2))
     plan = StepPlan(spans=spans, num_slots=((64, num_slots),))
     for _ in range(3):
         mx.eval(forward(plan, mx.array([3, 3])), forward.state())

@@ -10,13 +10,11 @@ from api.engine.forward.grouped import GroupedForward
 from api.engine.forward.recurrent_state import State, StateStore
 from api.engine.forward.self_check import SelfCheckError, check_forward
 from api.step_plan import BlockLoad, BlockSave, Slot, Span, StepPlan
-from api.types import SamplingParams
 from tests.engine.tiny_models import GROUPED, VOCAB_SIZE, build_model, choose
 
 pytestmark = pytest.mark.device
 
 Patch = pytest.MonkeyPatch
-GREEDY = SamplingParams(temperature=0.0)
 
 
 def grouped(name: str) -> GroupedForward:
@@ -28,7 +26,7 @@ def grouped(name: str) -> GroupedForward:
 def span(sequence: int, start: int, count: int, num_samples: int = 1) -> Span:
     """Of sequence ``i``, which says ``i, i + 1, ..`` in slot ``i``."""
     ids = tuple(range(sequence + start, sequence + start + count))
-    return Span(sequence, Slot(64, sequence), start, ids, num_samples, 0, GREEDY)
+    return Span(sequence, Slot(64, sequence), start, ids, num_samples, 0)
 
 
 def run(forward: GroupedForward, *spans: Span, released: tuple[int, ...] = ()) -> mx.array:
@@ -133,7 +131,7 @@ def test_an_exported_block_can_be_continued_elsewhere(name: str) -> None:
     forward.blocks.drop([0])
     plan = StepPlan(loads=(BlockLoad((5,), Slot(64, 3)),), num_slots=((64, 4),))
     other(plan, mx.zeros((0,)))
-    going_on = Span(9, Slot(64, 3), 8, (8, 9), 1, 0, GREEDY)
+    going_on = Span(9, Slot(64, 3), 8, (8, 9), 1, 0)
     logits = other(StepPlan(spans=(going_on,), num_slots=((64, 4),)), mx.array([8, 9]))
     assert mx.allclose(logits, plain_row(name, 0, 10)[None], atol=1e-3)
     assert forward._states.kept_bytes == 0

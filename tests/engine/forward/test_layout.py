@@ -7,13 +7,10 @@ from hypothesis import strategies as st
 
 from api.engine.forward.layout import ChunkRows, first_rows, make_layout
 from api.step_plan import Slot, Span, StepPlan
-from api.types import SamplingParams
-
-GREEDY = SamplingParams(temperature=0.0)
 
 
 def span(slot: Slot, start: int, num_tokens: int = 1, num_samples: int = 1) -> Span:
-    return Span(slot.index, slot, start, (1,) * num_tokens, num_samples, 0, GREEDY)
+    return Span(slot.index, slot, start, (1,) * num_tokens, num_samples, 0)
 
 
 def holds(index: int, last: int, ring: int) -> int | None:

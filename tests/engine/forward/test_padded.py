@@ -6,7 +6,6 @@ import pytest
 from api.engine.forward.padded import PaddedForward
 from api.engine.forward.self_check import check_forward
 from api.step_plan import Slot, Span, StepPlan
-from api.types import SamplingParams
 from tests.engine.tiny_models import CONFIGS, VOCAB_SIZE, build_model
 
 pytestmark = pytest.mark.device
@@ -15,8 +14,7 @@ pytestmark = pytest.mark.device
 def plan(*spans: tuple[int, int, int], released: tuple[int, ...] = ()) -> tuple[StepPlan, mx.array]:
     """Spans of ``(sequence, start, number of tokens)``; the tokens are sequence + position."""
     made = tuple(
-        Span(i, Slot(64, i), start, tuple(range(i + start, i + start + n)), True, 0, SamplingParams())
-        for i, start, n in spans
+        Span(i, Slot(64, i), start, tuple(range(i + start, i + start + n)), True, 0) for i, start, n in spans
     )
     return StepPlan(spans=made, released=released), mx.array([t for s in made for t in s.token_ids])
 
@@ -53,7 +51,7 @@ def test_rows_join_leave_and_come_back() -> None:
 
 def test_only_rows_that_sample_give_logits() -> None:
     forward = PaddedForward(build_model("llama"), batches=True)
-    span = Span(1, Slot(64, 0), 0, (1, 2, 3), False, 0, SamplingParams())
+    span = Span(1, Slot(64, 0), 0, (1, 2, 3), False, 0)
     assert forward(StepPlan(spans=(span,)), mx.array([1, 2, 3])).shape[0] == 0
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from api.engine.forward.recurrent_state import StateStore
 from api.step_plan import BlockLoad, BlockSave, Slot, SlotMove, Span, StepPlan
-from api.types import SamplingParams
 
 pytestmark = pytest.mark.device
 
@@ -19,7 +18,7 @@ SLOTS = [A, B, C, LARGER]
 
 def spans(**slots: Slot) -> tuple[Span, ...]:
     """``s1=A``: sequence 1 has a row in slot A."""
-    return tuple(Span(int(name[1:]), slot, 1, (0,), 1, 0, SamplingParams()) for name, slot in slots.items())
+    return tuple(Span(int(name[1:]), slot, 1, (0,), 1, 0) for name, slot in slots.items())
 
 
 def state(*values: float) -> list[mx.array | None]:
