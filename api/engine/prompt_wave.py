@@ -46,9 +46,12 @@ class PromptWave:
             self._begun_ids = frozenset()
             return Waits()
         wave = self._prompts(decoding, reading, now_seconds)
+        if not wave:  # it has ended: whoever comes now finds streams that were there before
+            self._begun_ids = frozenset()
+            return Waits()
         early = self._early(len(decoding), wave)
         self._begun_ids = frozenset(s.sequence_id for s in (*decoding, *early))
-        return Waits(bool(decoding and wave), self._last_token_ids(wave) - self._begun_ids)
+        return Waits(bool(decoding), self._last_token_ids(wave) - self._begun_ids)
 
     def _prompts(
         self, decoding: Items[Sequence], reading: Items[Sequence], now_seconds: float

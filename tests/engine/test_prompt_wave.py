@@ -36,9 +36,9 @@ class Steps:
             reading, len(chosen), self.budget, lambda s: s.num_remaining, now_seconds, waits.last_token_ids
         )
         for sequence, num_rows in chosen:
-            sequence.num_in_flight = 0
-            if sequence.is_decoding or sequence.num_sampled:
+            if sequence.num_in_flight:
                 sequence.token_ids.append(7)
+                sequence.num_in_flight = 0
             sequence.compute(num_rows)
             sequence.num_in_flight = int(sequence.num_remaining == 0)
         return [(sequence.sequence_id, num_rows) for sequence, num_rows in chosen]
@@ -98,6 +98,18 @@ def test_a_stream_that_was_there_before_the_wave_waits_for_nobody() -> None:
     steps.step()
     steps.sequences += prompts(64, 64, 64, 64, 64)[1:]
     assert steps.step()[0] == (0, 1)
+
+
+def test_streams_whose_wave_has_ended_wait_for_nobody_who_comes_later() -> None:
+    first, later = prompts(64, 64, 64, 64, 64), prompts(*[64] * 6)[5]
+    steps = Steps(first)
+    while any(sequence.num_remaining > 1 for sequence in first):
+        steps.step()
+    while not all(sequence.is_decoding for sequence in first):
+        steps.step()
+    steps.step()
+    steps.sequences.append(later)
+    assert [(i, 1) for i in range(5)] == steps.step()[:5]
 
 
 def test_who_catches_up_with_an_answer_holds_nothing_back() -> None:
