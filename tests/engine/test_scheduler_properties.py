@@ -131,14 +131,16 @@ def check_rows(plan: StepPlan) -> None:
 def check_nobody_starves(loop: Loop[FakeGenerator], last: StepPlan, plan: StepPlan) -> None:
     """Who sampled in the last step has a row in this one, is at its end, or lost its slot.
 
-    Or it waits for one that a sequence moves from by this plan.
+    Or it waits for one that a sequence moves from by this plan; or, with its first token, for prompts that
+    came together with its own.
     """
+    reads_prompts = any(span.sample_index == 0 for span in plan.spans)
     for span in last.spans:
         key = next(k for k, s in loop.sequences.items() if s.sequence_id == span.sequence_id)
         goes_on = span.samples and span.sample_index + 1 < loop.sequences[key].max_tokens
         if goes_on and not loop.has_failed and not loop.results[key].is_done:
-            is_waiting_for_slots = bool(plan.moves)
-            assert is_waiting_for_slots or span.sequence_id in [*ids(plan), *plan.released]
+            is_waiting = bool(plan.moves) or (span.sample_index == 0 and reads_prompts)
+            assert is_waiting or span.sequence_id in [*ids(plan), *plan.released]
 
 
 def forbid_needless_failures(loop: Loop[FakeGenerator]) -> None:
