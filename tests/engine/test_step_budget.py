@@ -39,6 +39,24 @@ def test_nobody_to_stall_means_the_whole_step() -> None:
     assert room(budget, 0) == 256
 
 
+@pytest.mark.parametrize(
+    ("step_seconds", "num_rows"),
+    [
+        ({1: 0.01, 256: 2.56, 2048: 20.48}, 256),  # a row costs the same alone as among many
+        ({1: 1.0, 256: 1.0, 1024: 1.0, 2048: 2.0}, 1024),  # up to 1,024 of them cost the same together
+        ({}, 256),  # nobody knows
+    ],
+)
+def test_several_prompts_and_nobody_else_are_read_in_the_fewest_rows_that_are_efficient(
+    step_seconds: dict[int, float], num_rows: int
+) -> None:
+    budget = StepBudget(
+        stall_seconds=0.1, max_step_tokens=2048, first_chunk_tokens=64, step_seconds=step_seconds
+    )
+    assert room(budget, 0, line=PromptLine((900, 900, 900))) == num_rows
+    assert room(budget, 0, line=PromptLine((2700,))) == 2048
+
+
 def test_before_any_measurement_the_first_chunk_is_read() -> None:
     budget = create()
     budget.observe(8, 0, 0.1)

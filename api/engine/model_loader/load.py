@@ -81,7 +81,7 @@ def load_model(
         model, model_config, weight_files = _read(files, config, get_model_classes, report)
         num_parameters = int(mlx_lm.utils.get_total_parameters(model))
         line = _settle(model, num_parameters, config, files)
-        if is_cpu_backend() and _has_room_to_try(model) and turn_weights(model):
+        if _may_measure(model, config) and turn_weights(model):
             line += ", in the order in which this CPU multiplies faster"
     report(f"{line}, loaded in {time.monotonic() - started:.1f} s")
     return LoadedModel(
@@ -161,8 +161,10 @@ def _fits_widened(num_bytes: int) -> bool:
     return free is not None and free - num_bytes >= max(free * _LEFT_BY_WIDENING_SHARE, _LEAST_LEFT_BYTES)
 
 
-def _has_room_to_try(model: nn.Module) -> bool:
+def _may_measure(model: nn.Module, config: EngineConfig) -> bool:
     """Whether weights may be there twice for a moment: a failed allocation could not be caught."""
+    if config.tune == "off" or not is_cpu_backend():
+        return False
     free = free_bytes()
     largest_bytes = max((array.nbytes for _, array in tree_flatten(model.parameters())), default=0)
     return free is not None and free >= _LEAST_LEFT_BYTES + 2 * largest_bytes

@@ -177,15 +177,26 @@ def test_fingerprint_tells_models_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("free_bytes", "is_tried"), [(2 * 1024**3, True), (800 * 1024**2, True), (1024, False)]
+    ("free_bytes", "tune", "is_tried"),
+    [
+        (2 * 1024**3, "auto", True),
+        (800 * 1024**2, "again", True),
+        (1024, "auto", False),
+        (2 * 1024**3, "off", False),
+    ],
 )
-def test_weights_are_turned_only_where_there_is_room_to_try(
-    free_bytes: int, is_tried: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+def test_weights_are_turned_only_where_there_is_room_to_try_and_they_may_be_measured(
+    free_bytes: int,
+    tune: str,
+    is_tried: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[str],
 ) -> None:
     folder = tiny.save_folder(tmp_path / "model", tiny.tiny_model())
     monkeypatch.setattr(load_module, "_check_fits", lambda *args, **named: None)
     monkeypatch.setattr(load_module, "free_bytes", lambda: free_bytes)
     monkeypatch.setattr(load_module, "is_cpu_backend", lambda: True)
     monkeypatch.setattr(load_module, "turn_weights", lambda model: True)
-    load(folder, lines.append)
+    load(folder, lines.append, tune=tune)
     assert ("multiplies faster" in lines[-1]) == is_tried
