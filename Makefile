@@ -72,7 +72,7 @@ $(NODE_MODULES)/.installed: $(CLIENTS)/node/package.json $(CLIENTS)/node/package
 
 # On a Linux CPU MLX is an order of magnitude faster with OpenBLAS; without it the server still runs.
 blas: $(STAMP)
-	@$(BIN)/python -m api.engine.model_loader.install_blas
+	@$(BIN)/python -m api.engine.cpu.blas.install
 
 clean:
 	rm -rf $(VENV) $(OPENAI3) $(OPENAI2) $(NODE_MODULES) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -14,17 +14,22 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from api.command_line import parse_args
+from api.command_line.parser import parse_args
 from api.config import ServerConfig
-from api.engine.model_loader.blas import measure_blas, preload_blas
-from api.engine.model_loader.locate import locate_model
+from api.engine.cpu.blas.load import measure_blas, preload_blas
+from api.engine.loading.locate import locate_model
 from api.errors import ApiError, StartupError
+from api.http.chat_completions import route as chat_completions
+from api.http.completions import route as completions
+from api.http.models import route as models
+from api.http.openapi import route as openapi
+from api.http.status import route as status
+from api.http.tokenize import route as tokenize
+from api.http.transport.context import HttpContext
+from api.http.transport.json_answers import answer_api_error, answer_http_exception
+from api.http.transport.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
 from api.observability.logging import configure_logging
 from api.observability.queued_prints import queued_prints
-from api.routes import chat_completions, completions, models, openapi, status, tokenize
-from api.routes.answers import answer_api_error, answer_http_exception
-from api.routes.context import HttpContext
-from api.routes.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
 from api.server_handler import ServerHandler
 from api.serving.exit_codes import STARTUP_ERROR_CODE
 from api.serving.process_end import end_process

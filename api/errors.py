@@ -32,7 +32,7 @@ _MAX_PARAM_CHARS = 200
 
 
 class ApiError(Exception):
-    """An error with OpenAI's four fields, mapped to HTTP only in ``routes/``."""
+    """An error with OpenAI's four fields, mapped to HTTP only in ``http/transport``."""
 
     status: int = 500
     type: str = "server_error"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from api.engine.dispatch import dispatch
+from api.engine.device.dispatch import dispatch
 from api.engine.draft.drafter import Drafted, Drafter, NoDrafter
 from api.engine.forward.interface import Forward
-from api.engine.prompt_scores import PromptScores, divide_rows
-from api.engine.sampler import Sampler, Samples
-from api.engine.sampling_state import Row, SamplingStates
+from api.engine.sampling.prompt_scores import PromptScores, divide_rows
+from api.engine.sampling.sampler import Sampler, Samples
+from api.engine.sampling.state import Row, SamplingStates
 from api.step_plan import Span, StepNews, StepPlan
 from api.types import SamplingParams
 

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 
-from api.engine.predicted_text import PredictedText, Prediction
-from api.engine.sequence import Sequence
+from api.engine.sequences.predicted_text import PredictedText, Prediction
+from api.engine.sequences.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
 from api.text.answer_form import AnswerForm

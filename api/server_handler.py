@@ -66,7 +66,7 @@ _DEAD_JOIN_SECONDS = 1.0
 
 def _load_engine(config: ServerConfig, report: Report) -> ServedEngine:
     with keeps_open_file_limit():  # on the batch thread: whoever imports this module does not import mlx
-        from api.engine_assembly import load_engine
+        from api.assembly.engine import load_engine
     return load_engine(config, report)
 
 

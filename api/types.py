@@ -115,6 +115,21 @@ class SamplingParams:
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
 
+    @property
+    def needs_state(self) -> bool:
+        """Whether the tokens before have a say in the next one, beyond the logits."""
+        return self.has_penalties or self.is_constrained
+
+    @property
+    def has_penalties(self) -> bool:
+        has_any = self.frequency_penalty or self.presence_penalty
+        return bool(has_any) or self.repetition_penalty != 1.0
+
+    @property
+    def is_constrained(self) -> bool:
+        has_budget = self.thinking is not None and self.thinking.max_tokens is not None
+        return self.grammar is not None or has_budget
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingDefaults:

@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--streams", type=int, nargs="+", default=STREAMS, help="default: 8 32")
     options = parser.parse_args(argv)
     openblas_environment()  # before mlx is imported
-    from api.engine_assembly import load_engine
+    from api.assembly.engine import load_engine
 
     folder = float32_folder(options.model, options.weights or default_target(options.model))
     engine = load_engine(ServerConfig(engine=EngineConfig(model=str(folder))), print)

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from api.config import EngineConfig, ServerConfig
-from api.engine.sequence import Sequence
+from api.engine.sequences.sequence import Sequence
 from api.types import SamplingParams
 from benchmarks.report import Limit, Target
 
@@ -82,7 +82,7 @@ def read_deep_prompt(folder: Path, num_tokens: int) -> DeepRead:
     """Reads ``num_tokens`` random tokens and samples one."""
     import mlx.core as mx
 
-    from api.engine_assembly import load_engine
+    from api.assembly.engine import load_engine
 
     engine = load_engine(ServerConfig(engine=EngineConfig(model=str(folder), prefix_cache="off")), print)
     sequence = _sequence(num_tokens, engine.vocab_size)

@@ -79,7 +79,7 @@ def _beside(base: Path, name: str) -> Path:
 
 
 def _load(folder: Path, draft: Path | None) -> Any:
-    from api.engine_assembly import load_engine
+    from api.assembly.engine import load_engine
 
     name = None if draft is None else str(draft)
     config = EngineConfig(model=str(folder), draft_model=name, prefix_cache="off", tune="off")

@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = tuple(options.rows)
     from mlx_lm.utils import load_model
 
-    from api.engine_assembly import load_engine
+    from api.assembly.engine import load_engine
 
     engine = load_engine(ServerConfig(engine=EngineConfig(model=str(folder), speculation="off")), print)
     cost = HostCost(engine, load_model(folder)[0], SchemaGrammar(folder))

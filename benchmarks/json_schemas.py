@@ -31,7 +31,7 @@ from jsonschema.validators import validator_for
 from llguidance import LLExecutor, LLMatcher
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
 
-from api.engine.model_loader.locate import locate_model
+from api.engine.loading.locate import locate_model
 from api.errors import InvalidRequestError
 from api.text.grammar.compiler import GrammarCompiler
 from api.text.grammar.vocabulary import VocabularySource

@@ -88,11 +88,11 @@ def _forward(folder: Path, bits: int | None) -> tuple[Forward, int]:
     import mlx.core as mx
 
     from api.config import EngineConfig
-    from api.engine.forward.choose import choose_forward
-    from api.engine.model_loader.load import load_model
-    from api.engine.model_loader.locate import locate_model
-    from api.engine.model_package import class_finder, load_model_package
-    from api.engine.platform import detect_platform
+    from api.engine.device.platform import detect_platform
+    from api.engine.forward.choosing.choose import choose_forward
+    from api.engine.forward.model_package import class_finder, load_model_package
+    from api.engine.loading.load import load_model
+    from api.engine.loading.locate import locate_model
     from api.step_plan import Slot, Span, StepPlan
 
     platform, config = detect_platform(), EngineConfig(model=str(folder))

@@ -85,9 +85,9 @@ def _plain(config: dict[str, Any]) -> Counter[str]:
 
 
 def _flat(num_rows: int, config: dict[str, Any]) -> Counter[str]:
-    from api.engine.forward.choose import choose_forward
-    from api.engine.model_package import class_finder, load_model_package
-    from api.engine.platform import gpu_platform
+    from api.engine.device.platform import gpu_platform
+    from api.engine.forward.choosing.choose import choose_forward
+    from api.engine.forward.model_package import class_finder, load_model_package
     from api.step_plan import Slot, Span, StepPlan
 
     model = _build(class_finder(load_model_package({})), config)

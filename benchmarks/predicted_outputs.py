@@ -25,7 +25,7 @@ if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from api.config import EngineConfig, ServerConfig
-from api.engine.sequence import Sequence
+from api.engine.sequences.sequence import Sequence
 from api.step_plan import SampledToken
 from api.types import ChatPrompt, GenerationRequest, SamplingParams
 from benchmarks.report import Comparison, Target, all_met, print_report
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     """Returns 0 when every target is met, 1 otherwise."""
     options = _parse(argv)
     openblas_environment()
-    from api.engine_assembly import load_engine  # brings mlx with it: behind its BLAS
+    from api.assembly.engine import load_engine  # brings mlx with it: behind its BLAS
 
     engines = [
         load_engine(ServerConfig(engine=EngineConfig(kv_memory_bytes=KV_BYTES, speculation=choice)), _ignore)

@@ -207,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
     if NUM_PROMPT_TOKENS + options.steps >= SLOT_TOKENS:
         parser.error(f"--steps: at most {SLOT_TOKENS - NUM_PROMPT_TOKENS - 1}")
     openblas_environment()  # before mlx is imported
-    from api.engine_assembly import load_engine
+    from api.assembly.engine import load_engine
 
     folder = float32_folder(options.model, options.weights or default_target(options.model))
     engine = load_engine(ServerConfig(engine=EngineConfig(model=str(folder))), print)

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from api.engine.model_loader.blas import BlasReport, preload_blas
+from api.engine.cpu.blas.load import BlasReport, preload_blas
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"

@@ -35,12 +35,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=7, help="timings of each way (default 7)")
     options = parser.parse_args(argv)
     openblas_environment()  # before mlx is imported
-    from api.engine.platform import detect_platform
+    from api.assembly.engine import load_engine
+    from api.engine.device.platform import detect_platform
     from api.engine.tuning.choices import first_guesses, from_json
     from api.engine.tuning.engine import TunedEngine
     from api.engine.tuning.pairs import compare
     from api.engine.tuning.steps import DecodeRows, TimedSteps
-    from api.engine_assembly import load_engine
 
     folder = float32_folder(options.model, options.weights or default_target(options.model))
     loaded = load_engine(ServerConfig(engine=EngineConfig(model=str(folder), tune="again")), print)

@@ -34,7 +34,7 @@ def default_target(model: str | None) -> Path:
 
 def _export(model: str | None, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    from api.engine.model_loader.blas import preload_blas
+    from api.engine.cpu.blas.load import preload_blas
 
     preload_blas()  # before mlx is imported
 
@@ -43,8 +43,8 @@ def _export(model: str | None, target: Path) -> None:
     from mlx_lm.utils import _get_classes
 
     from api.config import EngineConfig
-    from api.engine.model_loader.load import load_model
-    from api.engine.model_loader.locate import locate_model
+    from api.engine.loading.load import load_model
+    from api.engine.loading.locate import locate_model
 
     files = locate_model(model, print)
     loaded = load_model(files, EngineConfig(model=model), _get_classes, print)

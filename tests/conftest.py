@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from api.engine.model_loader.blas import preload_blas
+from api.engine.cpu.blas.load import preload_blas
 
 if TYPE_CHECKING:
     from openai import OpenAI

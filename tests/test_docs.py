@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.command_line import parse_args
+from api.command_line.parser import parse_args
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.engine.model_loader.default_model import ensure_default_model
+from api.engine.loading.default_model import ensure_default_model
 from tests.fakes.program import ROOT, Program
 
 pytestmark = pytest.mark.model

@@ -13,11 +13,11 @@ import pytest
 from mlx.utils import tree_map
 from structlog.testing import capture_logs
 
-from api import engine_assembly
+from api.assembly import engine as engine_assembly
+from api.assembly.engine import LoadedEngine, load_engine
 from api.config import EngineConfig, ServerConfig
-from api.engine.block_cache import BlockCache
 from api.engine.draft.speculation import DraftSpeculation
-from api.engine_assembly import LoadedEngine, load_engine
+from api.engine.memory.block_cache import BlockCache
 from api.errors import StartupError
 from tests.engine.factories import Loop, create_sequence
 from tests.engine.tiny_models import FLAT, GROUPED

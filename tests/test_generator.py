@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 
 from api import generator as generator_module
-from api.engine.forward.choose import ChosenForward
-from api.engine.sampler import Sampler
+from api.engine.forward.choosing.choose import ChosenForward
+from api.engine.sampling.sampler import Sampler
 from api.generator import BatchGenerator
 from api.step_plan import SampledToken, Slot, Span, StepPlan
 from api.types import FinishReason, SamplingParams

@@ -11,10 +11,9 @@ from dataclasses import fields, is_dataclass, replace
 import mlx.core as mx
 import pytest
 
-from api.engine.sampler import Sampler
-from api.engine.sampling_state import needs_state
-from api.engine.sequence import Sequence
-from api.engine.speculation import Speculation
+from api.engine.sampling.sampler import Sampler
+from api.engine.sequences.sequence import Sequence
+from api.engine.speculation.speculation import Speculation
 from api.generator import BatchGenerator
 from api.step_plan import DraftedTokens, SampledToken, ScoredTokens, Slot, Span, StepNews, StepPlan
 from api.types import SamplingParams
@@ -83,7 +82,7 @@ class FarAway(Recorder):
 
 def guess(sequence: Sequence) -> list[int]:
     """An oracle that is right now and then: a tiny model's answers soon run in circles."""
-    return [] if needs_state(sequence.sampling) else sequence.token_ids[-3:] * 2
+    return [] if sequence.sampling.needs_state else sequence.token_ids[-3:] * 2
 
 
 def run(kind: type[Recorder], drafts: bool) -> Loop[Recorder]:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from api.engine.predicted_text import PredictedText, Prediction
-from api.engine.predictions import Predictions
-from api.engine.speculation import AdaptiveSpeculation, Speculation
-from api.engine.verification_costs import VerificationCosts
+from api.engine.sequences.predicted_text import PredictedText, Prediction
+from api.engine.speculation.predictions import Predictions
+from api.engine.speculation.speculation import AdaptiveSpeculation, Speculation
+from api.engine.speculation.verification_costs import VerificationCosts
 from api.types import SamplingParams
 from tests.engine.factories import GREEDY, create_budget, create_sequence
 from tests.engine.tiny_models import VOCAB_SIZE, choose, platform

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
+from api.assembly.disk import open_prefix_disk
 from api.config import EngineConfig
-from api.engine.block_cache import BlockCache
-from api.engine.block_sizes import BlockSizes
-from api.engine.kv_memory import KVMemory
-from api.engine.kv_slots import SlotPool
-from api.engine.prefix_cache import NoPrefixCache
-from api.engine.prefix_disk.assembly import open_prefix_disk
-from api.engine.prefix_disk.disk import NoPrefixDisk, PrefixDisk
-from api.engine.sampler import Sampler
-from api.engine.scheduler import Scheduler
-from api.engine.sequence import Sequence
-from api.engine.sequence_memory import SequenceMemory
+from api.engine.disk.prefix_disk import NoPrefixDisk, PrefixDisk
+from api.engine.memory.account import KVMemory
+from api.engine.memory.block_cache import BlockCache
+from api.engine.memory.block_sizes import BlockSizes
+from api.engine.memory.prefix_cache import NoPrefixCache
+from api.engine.memory.sequence_memory import SequenceMemory
+from api.engine.memory.slots import SlotPool
+from api.engine.sampling.sampler import Sampler
+from api.engine.scheduling.scheduler import Scheduler
+from api.engine.sequences.sequence import Sequence
 from api.generator import BatchGenerator
 from api.stats import PrefixDiskStats
 from tests.engine.factories import Loop, create_budget, create_sequence

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from api.engine.forward.choose import ChosenForward
-from api.engine.sampler import Sampler
-from api.engine.sequence import Sequence
+from api.engine.forward.choosing.choose import ChosenForward
+from api.engine.sampling.sampler import Sampler
+from api.engine.sequences.sequence import Sequence
 from api.errors import ServerSideError
 from api.generator import BatchGenerator
 from api.step_plan import SampledToken, Slot, Span, StepPlan

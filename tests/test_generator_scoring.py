@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from api.engine.sequence import Sequence
+from api.engine.sequences.sequence import Sequence
 from api.generator import BatchGenerator
 from api.types import SamplingParams
 from tests.engine.factories import Loop, create_sequence

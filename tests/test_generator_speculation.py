@@ -8,19 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from api.engine.forward.choose import ChosenForward
+from api.engine.device.platform import Platform
+from api.engine.forward.choosing.choose import ChosenForward
 from api.engine.forward.interface import Forward
-from api.engine.kv_memory import KVMemory
-from api.engine.kv_slots import SlotPool
-from api.engine.platform import Platform
-from api.engine.prefix_cache import NoPrefixCache
-from api.engine.repeats import Repeats
-from api.engine.sampler import Sampler
-from api.engine.scheduler import Scheduler
-from api.engine.sequence import Sequence
-from api.engine.sequence_memory import SequenceMemory
-from api.engine.speculation import AdaptiveSpeculation, Speculation
-from api.engine.verification_costs import VerificationCosts
+from api.engine.memory.account import KVMemory
+from api.engine.memory.prefix_cache import NoPrefixCache
+from api.engine.memory.sequence_memory import SequenceMemory
+from api.engine.memory.slots import SlotPool
+from api.engine.sampling.sampler import Sampler
+from api.engine.scheduling.scheduler import Scheduler
+from api.engine.sequences.sequence import Sequence
+from api.engine.speculation.repeats import Repeats
+from api.engine.speculation.speculation import AdaptiveSpeculation, Speculation
+from api.engine.speculation.verification_costs import VerificationCosts
 from api.generator import BatchGenerator
 from api.step_plan import SampledLogprobs, Slot, Span, StepOutput, StepPlan
 from api.types import SamplingParams

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.engine.grammar import Constraint
-from api.engine.sequence import Sequence
+from api.engine.sampling.constraint import Constraint
+from api.engine.sequences.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline, ReadsPrompt
 from api.prompt_reader import _SEED_STEP, PromptReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.engine.predicted_text import Prediction
+from api.engine.sequences.predicted_text import Prediction
 from api.errors import ContextLengthError, InvalidRequestError
 from api.text.tokenizer import Tokenizer
 from tests.test_prompt_reader import create_reader, read_one, request, tokenizer

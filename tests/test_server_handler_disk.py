@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from api.engine.block_cache import BlockCache
-from api.engine.block_keys import HashedBlockKeys
-from api.engine.block_sizes import BlockSizes
-from api.engine.host_arrays import HostArray
-from api.engine.kv_memory import KVMemory
-from api.engine.prefix_disk.disk import PrefixDisk
-from api.engine.prefix_disk.folder import open_folder, open_model_folder
-from api.engine.prefix_disk.index import DiskIndex
-from api.engine.prefix_disk.reader import BlockReader
-from api.engine.prefix_disk.writer import BlockWriter
-from tests.engine.prefix_disk.blocks import LAYOUTS, create_arrays
+from api.engine.device.host_arrays import HostArray
+from api.engine.disk.folder import open_folder, open_model_folder
+from api.engine.disk.index import DiskIndex
+from api.engine.disk.prefix_disk import PrefixDisk
+from api.engine.disk.reader import BlockReader
+from api.engine.disk.writer import BlockWriter
+from api.engine.memory.account import KVMemory
+from api.engine.memory.block_cache import BlockCache
+from api.engine.memory.block_keys import HashedBlockKeys
+from api.engine.memory.block_sizes import BlockSizes
+from tests.engine.disk.blocks import LAYOUTS, create_arrays
 from tests.fakes.serving_handler import assert_nothing_left, events_of, run, serving, text_of
 from tests.threads.fakes import FakeEngine, create_engine, create_request
 

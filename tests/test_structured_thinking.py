@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 
-from api.engine.grammar import Constraint, MaskBuilder
+from api.engine.sampling.constraint import Constraint, MaskBuilder
 from api.text.output_pipeline import build_pipeline
 from api.text.thinking import AnswerThinking
 from api.types import SamplingParams

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from api.config import CpuWeights
-from api.engine.model_loader.locate import ModelFiles
-from api.engine.model_loader.memory import gigabytes, is_cpu_backend, shared_free_bytes
+from api.engine.device.free_memory import gigabytes, is_cpu_backend, shared_free_bytes
+from api.engine.loading.locate import ModelFiles
 from api.errors import StartupError
 
 _UNQUANTISED_FACTOR = 2  # 16-bit weights become float32

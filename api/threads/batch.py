@@ -10,9 +10,9 @@ from queue import Empty
 
 import structlog
 
-from api.engine.denormals import flushed_denormals
-from api.engine.prefix_disk.reader import BlocksRead
-from api.engine.sequence import Sequence
+from api.engine.cpu.denormals import flushed_denormals
+from api.engine.disk.reader import BlocksRead
+from api.engine.sequences.sequence import Sequence
 from api.errors import ApiError, StartupError
 from api.events import StepOutputs
 from api.observability.metrics import Metrics

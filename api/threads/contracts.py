@@ -11,9 +11,9 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from api.config import ServerConfig
-from api.engine.prefix_disk.disk import PromptReading
-from api.engine.prefix_disk.reader import BlocksRead
-from api.engine.sequence import Sequence
+from api.engine.disk.prefix_disk import PromptReading
+from api.engine.disk.reader import BlocksRead
+from api.engine.sequences.sequence import Sequence
 from api.errors import ApiError
 from api.events import OutputPipeline, ResultMessage, TextEvent
 from api.stats import DeviceBytes, PrefixDiskStats, SchedulerStats

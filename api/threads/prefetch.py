@@ -11,9 +11,9 @@ from concurrent.futures import Future
 
 import structlog
 
-from api.engine.prefix_disk.disk import PromptReading
-from api.engine.prefix_disk.reader import BlocksRead
-from api.engine.sequence import Sequence
+from api.engine.disk.prefix_disk import PromptReading
+from api.engine.disk.reader import BlocksRead
+from api.engine.sequences.sequence import Sequence
 from api.threads.contracts import Arrivals, Inbox, PrefixTier, ServedEngine
 from api.threads.worker import Heartbeat
 from api.types import Cancel

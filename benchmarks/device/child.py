@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from api.engine.model_loader.blas import preload_blas
+from api.engine.cpu.blas.load import preload_blas
 from benchmarks.device.findings import FindingLog, Outcome, SkipPartError
 from benchmarks.device.parts import PARTS, Context
 from benchmarks.device.shapes import SHAPES

@@ -12,7 +12,7 @@ import numpy as np
 from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
 
-from api.engine.forward.self_check import logit_tolerance
+from api.engine.forward.choosing.self_check import logit_tolerance
 from benchmarks.device.findings import Finding, Verdict
 from benchmarks.device.measured_sizes import measured_sizes
 from benchmarks.device.parts import Context

@@ -16,8 +16,8 @@ def describe_machine() -> dict[str, Any]:
     """On the thread that may use MLX; for the report's head and to decide what fits."""
     import mlx.core as mx
 
-    from api.engine.forward.self_check import has_exact_float32
-    from api.engine.platform import detect_platform
+    from api.engine.device.platform import detect_platform
+    from api.engine.forward.choosing.self_check import has_exact_float32
 
     platform = detect_platform()
     return {

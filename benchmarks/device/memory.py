@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from api.assembly.memory import estimate_needs
 from api.config import EngineConfig
-from api.engine.memory_assembly import estimate_needs
-from api.engine.platform import detect_platform
+from api.engine.device.platform import detect_platform
 from api.stats import SchedulerStats
 from benchmarks.device.findings import Finding, Verdict
 from benchmarks.device.measured_sizes import measured_sizes

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from statistics import median
 
-from api.engine.model_loader.memory import is_cpu_backend
+from api.engine.device.free_memory import is_cpu_backend
 from benchmarks.device.findings import Finding, SkipPartError, Verdict
 from benchmarks.device.measured_sizes import measured_sizes
 from benchmarks.device.parts import Context

@@ -13,8 +13,8 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import BatchGenerator, generate_step
 
-from api.engine.sequence import Sequence
-from api.engine_assembly import LoadedEngine
+from api.assembly.engine import LoadedEngine
+from api.engine.sequences.sequence import Sequence
 from api.types import SamplingParams
 
 GREEDY = SamplingParams(temperature=0.0)

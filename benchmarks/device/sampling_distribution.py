@@ -9,9 +9,9 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from api.engine.platform import detect_platform
-from api.engine.sampler import Sampler
-from api.engine.sampling_state import Row, SamplingState, needs_state
+from api.engine.device.platform import detect_platform
+from api.engine.sampling.sampler import Sampler
+from api.engine.sampling.state import Row, SamplingState
 from api.step_plan import SampledToken, Slot, Span
 from api.types import SamplingParams
 from benchmarks.device.exact_probabilities import (
@@ -156,7 +156,7 @@ def make_row(sampling: SamplingParams, sequence_id: int) -> Row:
 def row_of(sequence_id: int, sampling: SamplingParams, prompt: Sequence[int], answer: Sequence[int]) -> Row:
     """Of a sequence that catches up with all it knows."""
     row = Row(sequence_id, sampling, len(answer))
-    if not needs_state(sampling):
+    if not sampling.needs_state:
         return row
     state = SamplingState(sampling)
     state.extend(Span(sequence_id, Slot(256, sequence_id), 0, (*prompt, *answer), 1, len(answer)))

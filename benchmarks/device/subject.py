@@ -13,12 +13,12 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from api.assembly.engine import LoadedEngine, load_engine
 from api.config import EngineConfig, ServerConfig
-from api.engine.model_loader.cpu_weights import widen
-from api.engine.model_loader.load import LoadedModel, context_length, weight_bytes
-from api.engine.model_loader.locate import ModelFiles
-from api.engine.model_loader.memory import is_cpu_backend
-from api.engine_assembly import LoadedEngine, load_engine
+from api.engine.cpu.weights import widen
+from api.engine.device.free_memory import is_cpu_backend
+from api.engine.loading.load import LoadedModel, context_length, weight_bytes
+from api.engine.loading.locate import ModelFiles
 from api.types import Report
 from benchmarks.device.model_folder import write_model_folder
 from benchmarks.device.random_model import GetClasses, build_random_model, plain_twin

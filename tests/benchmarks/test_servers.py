@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.engine.model_loader.blas import BlasReport
+from api.engine.cpu.blas.load import BlasReport
 from benchmarks import servers
 
 

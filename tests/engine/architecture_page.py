@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from api.engine.forward.choose import ChosenForward, choose_forward
+from api.engine.forward.choosing.choose import ChosenForward, choose_forward
 from tests.engine.architectures import NEEDS_METAL, NEEDS_PACKAGE, NOTES, architectures, build, config
 from tests.engine.tiny_models import platform
 

@@ -18,7 +18,7 @@ import mlx.nn as nn
 import mlx_lm.models
 from mlx.utils import tree_map
 
-from api.engine.model_package import load_model_package
+from api.engine.forward.model_package import load_model_package
 from tests.engine.tiny_models import platform
 
 _DATA = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))

@@ -8,8 +8,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from api.engine.sampler import Sampler
-from api.engine.sampling_state import Row
+from api.engine.sampling.sampler import Sampler
+from api.engine.sampling.state import Row
 from api.types import SamplingParams
 from tests.engine.tiny_models import gpu_like_platform, platform
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 from unittest import mock
 
-from api.engine import kv_slots, sequence_memory
-from api.engine.block_cache import BlockCache
-from api.engine.block_sizes import BlockSizes
-from api.engine.kv_memory import KVMemory
-from api.engine.kv_slots import SlotPool
-from api.engine.prefix_cache import NoPrefixCache, PrefixCache
-from api.engine.scheduler import Scheduler
-from api.engine.sequence import Sequence
-from api.engine.sequence_memory import SequenceMemory
-from api.engine.step_budget import StepBudget
+from api.engine.budget.step_budget import StepBudget
+from api.engine.memory import sequence_memory
+from api.engine.memory import slots as kv_slots
+from api.engine.memory.account import KVMemory
+from api.engine.memory.block_cache import BlockCache
+from api.engine.memory.block_sizes import BlockSizes
+from api.engine.memory.prefix_cache import NoPrefixCache, PrefixCache
+from api.engine.memory.sequence_memory import SequenceMemory
+from api.engine.memory.slots import SlotPool
+from api.engine.scheduling.scheduler import Scheduler
+from api.engine.sequences.sequence import Sequence
 from api.errors import ApiError
 from api.step_plan import SampledLogprobs, StepNews, StepOutput, StepPlan
 from api.types import FinishReason, SamplingParams

@@ -9,7 +9,7 @@ from unittest import mock
 
 import mlx.core as mx
 
-from api.engine.platform import Platform, detect_platform
+from api.engine.device.platform import Platform, detect_platform
 
 GIB = 1024**3
 

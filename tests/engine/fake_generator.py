@@ -12,7 +12,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as Items
 from dataclasses import replace
 
-from api.engine.sequence import Sequence
+from api.engine.sequences.sequence import Sequence
 from api.step_plan import (
     DRAFTED,
     Draft,

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from collections.abc import Sequence as Items
 
-from api.engine.sequence import Sequence
-from api.engine.speculation import NoSpeculation, room_for_proposals
+from api.engine.sequences.sequence import Sequence
+from api.engine.speculation.speculation import NoSpeculation, room_for_proposals
 
 # From a sequence to the tokens that follow those it knows.
 Oracle = Callable[[Sequence], Items[int]]

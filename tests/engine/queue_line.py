@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from api.engine.queue_order import QueueOrder
-from api.engine.sequence import Sequence
+from api.engine.scheduling.queue_order import QueueOrder
+from api.engine.sequences.sequence import Sequence
 from tests.engine.factories import create_sequence
 from tests.engine.fake_generator import FakeClock
 

@@ -9,7 +9,7 @@ import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
-from api.engine.sampling_state import Row
+from api.engine.sampling.state import Row
 from api.types import SamplingParams
 from benchmarks.device.sampling_distribution import row_of
 from tests.fakes.piece_tokenizer import PieceTokenizer

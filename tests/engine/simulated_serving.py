@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.engine.row_sizes import padded_rows
-from api.engine.scheduler import Scheduler
-from api.engine.step_budget import StepBudget
+from api.engine.budget.step_budget import StepBudget
+from api.engine.device.row_sizes import padded_rows
+from api.engine.scheduling.scheduler import Scheduler
 from api.step_plan import SampledToken, StepPlan
 from tests.engine.factories import create_memory, create_sequence
 from tests.engine.fake_generator import FakeClock

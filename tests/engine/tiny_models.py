@@ -15,18 +15,18 @@ from mlx.utils import tree_map
 from mlx_lm.generate import generate_step
 
 from api.config import ForwardChoice
-from api.engine.block_cache import BlockCache
-from api.engine.block_sizes import BlockSizes
-from api.engine.forward.choose import ChosenForward, choose_forward
-from api.engine.kv_memory import KVMemory
-from api.engine.kv_slots import SlotPool
-from api.engine.model_package import class_finder, load_model_package
-from api.engine.noise import device_noise
-from api.engine.platform import Platform, detect_platform
-from api.engine.prefix_cache import NoPrefixCache, PrefixCache
-from api.engine.sampler import Sampler
-from api.engine.scheduler import Scheduler
-from api.engine.sequence_memory import SequenceMemory
+from api.engine.device.noise import device_noise
+from api.engine.device.platform import Platform, detect_platform
+from api.engine.forward.choosing.choose import ChosenForward, choose_forward
+from api.engine.forward.model_package import class_finder, load_model_package
+from api.engine.memory.account import KVMemory
+from api.engine.memory.block_cache import BlockCache
+from api.engine.memory.block_sizes import BlockSizes
+from api.engine.memory.prefix_cache import NoPrefixCache, PrefixCache
+from api.engine.memory.sequence_memory import SequenceMemory
+from api.engine.memory.slots import SlotPool
+from api.engine.sampling.sampler import Sampler
+from api.engine.scheduling.scheduler import Scheduler
 from api.generator import BatchGenerator
 from tests.engine.factories import Loop, create_budget
 from tests.engine.fake_generator import FakeClock

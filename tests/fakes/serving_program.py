@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from api.command_line import parse_args
+from api.command_line.parser import parse_args
 from api.config import ServerConfig
 from api.errors import NotServingError, ServerSideError, StartupError
 from api.events import Failed

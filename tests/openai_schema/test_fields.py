@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from api.protocol.compatibility.objects import OBJECTS
-from api.protocol.compatibility.openai import CHAT, COMPLETIONS
-from api.schemas.chat_completions import ChatCompletionRequest
-from api.schemas.reasoning import ReasoningEffort
+from api.http.chat_completions.shape import ChatCompletionRequest
+from api.http.compatibility.objects import OBJECTS
+from api.http.compatibility.openai import CHAT, COMPLETIONS
+from api.http.fields.reasoning_shapes import ReasoningEffort
 from tests.openai_schema.extract import extract
 
 FACTS = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))

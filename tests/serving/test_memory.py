@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.engine.model_loader.locate import ModelFiles
+from api.engine.loading.locate import ModelFiles
 from api.errors import StartupError
 from api.serving import memory
 

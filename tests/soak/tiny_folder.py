@@ -25,7 +25,7 @@ def _make(target: Path, architecture: str) -> None:
     import mlx_lm.utils
     from mlx.utils import tree_flatten
 
-    from api.engine.model_loader.locate import locate_model
+    from api.engine.loading.locate import locate_model
     from benchmarks.weights import TOKENIZER_FILES
 
     source = locate_model(None, print).folder

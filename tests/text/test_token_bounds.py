@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.engine.model_loader.locate import locate_model
+from api.engine.loading.locate import locate_model
 from api.text.token_bounds import max_token_bytes
 from api.text.tokenizer import Tokenizer, load_tokenizer
 from tests.text.conftest import byte_level, metaspace, sentencepiece, wordpiece

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.config import EngineConfig, ServerConfig
-from api.engine.prefix_disk.disk import NoPrefixDisk
-from api.engine.sequence import Sequence
+from api.engine.disk.prefix_disk import NoPrefixDisk
+from api.engine.sequences.sequence import Sequence
 from api.errors import ContextLengthError, ServerSideError
 from api.events import OutputPiece, OutputPipeline
 from api.stats import DeviceBytes, PrefixCacheStats, SchedulerStats

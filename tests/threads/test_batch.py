@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.engine.denormals import flushed_denormals
-from api.engine.sequence import Sequence
+from api.engine.cpu.denormals import flushed_denormals
+from api.engine.sequences.sequence import Sequence
 from api.errors import OutOfMemoryError
 from api.observability.metrics import Metrics
 from api.step_plan import SampledToken, Slot, Span, StepOutput, StepPlan

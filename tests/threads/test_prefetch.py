@@ -7,8 +7,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from api.engine.prefix_disk.disk import NoPrefixDisk, PromptReading
-from api.engine.sequence import Sequence
+from api.engine.disk.prefix_disk import NoPrefixDisk, PromptReading
+from api.engine.sequences.sequence import Sequence
 from api.errors import StartupError
 from api.threads.disk_writer import DiskWriterThread
 from api.threads.prefetch import PrefetchThread

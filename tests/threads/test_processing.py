@@ -5,7 +5,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
-from api.engine.sequence import Sequence
+from api.engine.sequences.sequence import Sequence
 from api.errors import InvalidRequestError, ServerSideError, StartupError
 from api.events import Opened, Rejected
 from api.threads.contracts import Aside, Question

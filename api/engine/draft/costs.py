@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from statistics import median
 
-from api.engine.step_budget import StepBudget
-from api.engine.verification_costs import StepKind, VerificationCosts
+from api.engine.budget.step_budget import StepBudget
+from api.engine.speculation.verification_costs import StepKind, VerificationCosts
 
 _WEIGHT = 0.3  # of the newest plain step, and of the newest draft
 _NUM_REMEMBERED = 7  # steps of one kind

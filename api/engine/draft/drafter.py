@@ -9,7 +9,7 @@ from typing import Protocol
 import mlx.core as mx
 import numpy as np
 
-from api.engine.sampling_state import Row
+from api.engine.sampling.state import Row
 from api.step_plan import DRAFTED, DraftedTokens, Span, StepPlan
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
-from api.engine.dispatch import dispatch
+from api.engine.device.dispatch import dispatch
 from api.engine.draft.drafter import Drafted
 from api.engine.forward.interface import Forward
-from api.engine.sampler import Sampler
-from api.engine.sampling_state import Row
+from api.engine.sampling.sampler import Sampler
+from api.engine.sampling.state import Row
 from api.step_plan import Draft, Span, StepPlan
 
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
+from api.engine.budget.step_budget import StepBudget
 from api.engine.draft.account import Account
 from api.engine.draft.costs import DraftCosts
 from api.engine.draft.row import DraftRow
-from api.engine.sampling_state import needs_state
-from api.engine.sequence import Sequence
-from api.engine.speculation import Speculation, room_for_proposals
-from api.engine.step_budget import StepBudget
-from api.engine.verification_costs import StepKind
+from api.engine.sequences.sequence import Sequence
+from api.engine.speculation.speculation import Speculation, room_for_proposals
+from api.engine.speculation.verification_costs import StepKind
 from api.step_plan import DRAFTED, Draft
 
 _DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10)
@@ -170,7 +169,7 @@ class DraftSpeculation:
     def _choose(self, decoding: list[Sequence]) -> _Choice:
         if self._is_quiet(len(decoding)) or not self._costs.plain_seconds(len(decoding)):
             return _Choice()
-        able = [s for s in decoding if not needs_state(s.sampling) and self._room(s) > 0]
+        able = [s for s in decoding if not s.sampling.needs_state and self._room(s) > 0]
         able = [s for s in able if self._row(s).chance >= _LEAST_CHANCE]
         best = self._best(able, len(decoding), _LEAST_ADVANTAGE)
         found = self._ready(able, best, len(decoding)) if best.depth else self._trial(able, len(decoding))

@@ -13,7 +13,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from api.engine.forward.kv_store import KVStore
+from api.engine.forward.kv.store import KVStore
 from api.engine.forward.layout import StepLayout
 
 Run = Callable[[StepLayout, mx.array], mx.array]

@@ -13,14 +13,14 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from api.engine.forward.attention import Attention
+from api.engine.forward.attention.attention import Attention
 from api.engine.forward.backbone import RowSelector
-from api.engine.forward.block_store import BlockStore
 from api.engine.forward.compiled_steps import CompiledSteps
-from api.engine.forward.kv_store import KVStore
-from api.engine.forward.layer_kv import LayerKV
+from api.engine.forward.kv.block_store import BlockStore
+from api.engine.forward.kv.layer import LayerKV
+from api.engine.forward.kv.slot_array import KVFormat, SlotArray
+from api.engine.forward.kv.store import KVStore
 from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
-from api.engine.forward.slot_array import KVFormat, SlotArray
 from api.step_plan import StepPlan
 
 # Blocks of so many tokens at most are saved when at most so many tokens behind them are written.

@@ -12,15 +12,15 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from api.engine.device.host_arrays import HostArray
 from api.engine.forward.backbone import RowSelector
-from api.engine.forward.block_store import BlockStore
-from api.engine.forward.caches import CacheSpec, build_caches, state_specs
-from api.engine.forward.kv_store import KVStore
-from api.engine.forward.kv_views import KVViews
+from api.engine.forward.cache_kinds import CacheSpec, build_caches, state_specs
+from api.engine.forward.grouped_layers import KVViews
+from api.engine.forward.kv.block_store import BlockStore
+from api.engine.forward.kv.recurrent_state import State, StateStore
+from api.engine.forward.kv.slot_array import KVFormat
+from api.engine.forward.kv.store import KVStore
 from api.engine.forward.layout import first_rows, make_layout
-from api.engine.forward.recurrent_state import State, StateStore
-from api.engine.forward.slot_array import KVFormat
-from api.engine.host_arrays import HostArray
 from api.step_plan import Span, StepPlan
 
 

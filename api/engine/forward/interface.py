@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import mlx.core as mx
 
-from api.engine.host_arrays import HostArray
+from api.engine.device.host_arrays import HostArray
 from api.step_plan import StepPlan
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import mlx.core as mx
 
-from api.engine.forward.attention import row_tiles
-from api.engine.forward.attention_mask import AttentionMask
+from api.engine.forward.attention.attention import row_tiles
+from api.engine.forward.attention.mask import AttentionMask
 from api.engine.forward.flat import FlatLayer
 
 _SCORE_BYTES = 4  # in float32, at most

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import mlx.core as mx
 
-from api.engine.forward.attention_mask import AttentionMask
-from api.engine.forward.row_places import RowPlaces, ring_parts
-from api.engine.row_sizes import padded_rows
+from api.engine.device.row_sizes import padded_rows
+from api.engine.forward.attention.mask import AttentionMask
+from api.engine.forward.kv.ring_places import RowPlaces, ring_parts
 from api.step_plan import Slot, Span, StepPlan
 
 # Decode rows of a class attend over its longest live row, rounded up to this many tokens: shapes change

@@ -12,7 +12,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from api.engine.forward.caches import make_caches
+from api.engine.forward.cache_kinds import make_caches
 from api.engine.forward.layout import first_rows
 from api.step_plan import Span, StepPlan
 

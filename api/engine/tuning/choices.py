@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from api.engine.platform import Platform
+from api.engine.device.platform import Platform
 
 NoisePlace = Literal["host", "device"]
 

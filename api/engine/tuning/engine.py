@@ -7,10 +7,10 @@ from typing import Protocol
 import mlx.core as mx
 import mlx.nn as nn
 
+from api.engine.device.noise import device_noise, host_noise
 from api.engine.forward.flat import FlatForward
 from api.engine.forward.interface import Forward
-from api.engine.noise import device_noise, host_noise
-from api.engine.sampler import Sampler
+from api.engine.sampling.sampler import Sampler
 from api.engine.tuning.choices import Tuning
 from api.engine.tuning.steps import StepRunner
 

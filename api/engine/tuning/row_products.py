@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import mlx.core as mx
 
-from api.engine.row_sizes import padded_rows
+from api.engine.device.row_sizes import padded_rows
 
 # Sizes of steps, with all that the multiples fill them up to.
 ROWS = (3, 4, 5, 7, 8, 11, 12, 15, 16, 19, 20, 23, 24, 28, 30, 32, 37, 40, 44, 48, 53, 56, 60, 64)

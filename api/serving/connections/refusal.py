@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from api.errors import ApiError
-from api.routes.answers import error_answer
+from api.http.transport.json_answers import error_answer
 
 
 def refusal_bytes(error: ApiError, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from api.engine.sampler import Sampler, Samples
-from api.engine.sampling_state import Row
+from api.engine.sampling.sampler import Sampler, Samples
+from api.engine.sampling.state import Row
 from api.types import SamplingParams
 from benchmarks.device.findings import Verdict
 from benchmarks.device.sampling_distribution import (

@@ -6,19 +6,18 @@ import itertools
 import random
 from dataclasses import dataclass, field
 
+from api.engine.device.platform import Platform
 from api.engine.draft.model_drafter import ModelDrafter, Vocabularies
 from api.engine.draft.row import DraftRow
-from api.engine.forward.choose import ChosenForward
-from api.engine.kv_memory import KVMemory
-from api.engine.kv_slots import SlotPool
-from api.engine.platform import Platform
-from api.engine.prefix_cache import NoPrefixCache
-from api.engine.sampler import Sampler
-from api.engine.sampling_state import needs_state
-from api.engine.scheduler import Scheduler
-from api.engine.sequence import Sequence
-from api.engine.sequence_memory import SequenceMemory
-from api.engine.speculation import NoSpeculation, Speculation, room_for_proposals
+from api.engine.forward.choosing.choose import ChosenForward
+from api.engine.memory.account import KVMemory
+from api.engine.memory.prefix_cache import NoPrefixCache
+from api.engine.memory.sequence_memory import SequenceMemory
+from api.engine.memory.slots import SlotPool
+from api.engine.sampling.sampler import Sampler
+from api.engine.scheduling.scheduler import Scheduler
+from api.engine.sequences.sequence import Sequence
+from api.engine.speculation.speculation import NoSpeculation, Speculation, room_for_proposals
 from api.generator import BatchGenerator
 from api.step_plan import DRAFTED, Draft
 from tests.engine.factories import Loop, create_budget
@@ -47,7 +46,7 @@ class EagerDrafts(NoSpeculation):
             return
         for sequence in decoding:
             room = min(room_for_proposals(sequence), self.draw.randint(0, 4))
-            if room and not needs_state(sequence.sampling):
+            if room and not sequence.sampling.needs_state:
                 sequence.proposals = (DRAFTED,) * room
                 self.num_proposed_tokens += room
                 self.drafting.append(sequence)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Items
 
+from api.engine.budget.step_budget import StepBudget
 from api.engine.draft.costs import DraftCosts
 from api.engine.draft.speculation import DraftSpeculation
-from api.engine.repeats import Repeats
-from api.engine.scheduler import Scheduler
-from api.engine.speculation import AdaptiveSpeculation
-from api.engine.step_budget import StepBudget
-from api.engine.verification_costs import VerificationCosts
+from api.engine.scheduling.scheduler import Scheduler
+from api.engine.speculation.repeats import Repeats
+from api.engine.speculation.speculation import AdaptiveSpeculation
+from api.engine.speculation.verification_costs import VerificationCosts
 from api.step_plan import StepPlan
 from tests.engine.factories import Loop, create_budget, create_memory
 from tests.engine.fake_generator import FakeClock, FakeDrafter, FakeGenerator, next_token

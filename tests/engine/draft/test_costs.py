@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from api.engine.draft.costs import DraftCosts
-from api.engine.verification_costs import StepKind, VerificationCosts
+from api.engine.speculation.verification_costs import StepKind, VerificationCosts
 from tests.engine.factories import create_budget
 
 PLAIN = StepKind(2)

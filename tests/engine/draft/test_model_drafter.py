@@ -5,11 +5,11 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
+from api.engine.device.platform import Platform
 from api.engine.draft.drafter import Drafted
 from api.engine.draft.model_drafter import ModelDrafter, Vocabularies
-from api.engine.platform import Platform
-from api.engine.sampler import Sampler
-from api.engine.sampling_state import Row
+from api.engine.sampling.sampler import Sampler
+from api.engine.sampling.state import Row
 from api.generator import BatchGenerator
 from api.step_plan import DRAFTED, Draft, Slot, Span, StepPlan
 from api.types import SamplingParams

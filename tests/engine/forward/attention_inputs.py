@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from api.engine.forward.attention_mask import AttentionMask
+from api.engine.forward.attention.mask import AttentionMask
 
 
 def random_inputs(

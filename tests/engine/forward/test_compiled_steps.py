@@ -9,7 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import pytest
 
-from api.engine.forward.choose import ChosenForward, choose_forward
+from api.engine.forward.choosing.choose import ChosenForward, choose_forward
 from api.engine.forward.flat import FlatForward
 from api.step_plan import Slot, Span, StepPlan
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform

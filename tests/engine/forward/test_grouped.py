@@ -6,9 +6,9 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from api.engine.forward.choosing.self_check import SelfCheckError, check_forward
 from api.engine.forward.grouped import GroupedForward
-from api.engine.forward.recurrent_state import State, StateStore
-from api.engine.forward.self_check import SelfCheckError, check_forward
+from api.engine.forward.kv.recurrent_state import State, StateStore
 from api.step_plan import BlockLoad, BlockSave, Slot, Span, StepPlan
 from tests.engine.tiny_models import GROUPED, VOCAB_SIZE, build_model, choose
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
-from api.engine.forward import attention
-from api.engine.forward.attention_mask import AttentionMask
+from api.engine.forward.attention import attention
+from api.engine.forward.attention.mask import AttentionMask
 from api.engine.forward.latent import RotaryKeys, RotaryScores, latent_attention
 
 NUM_LATENT, NUM_ROTARY, NUM_KEYS = 8, 4, 60

@@ -3,8 +3,8 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
+from api.engine.forward.choosing.self_check import check_forward
 from api.engine.forward.padded import PaddedForward
-from api.engine.forward.self_check import check_forward
 from api.step_plan import Slot, Span, StepPlan
 from tests.engine.tiny_models import CONFIGS, VOCAB_SIZE, build_model
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.engine.platform import cpu_platform, gpu_platform
+from api.engine.device.platform import cpu_platform, gpu_platform
 from api.engine.tuning.choices import Tuning, first_guesses, from_json, to_json
 
 TUNING = Tuning(

@@ -10,7 +10,7 @@ from unittest import mock
 import mlx.core as mx
 import pytest
 
-from api.engine.platform import gpu_platform
+from api.engine.device.platform import gpu_platform
 from api.engine.tuning import tune as tune_module
 from api.engine.tuning.choices import Tuning, first_guesses
 from api.engine.tuning.steps import DecodeRows, TimedSteps

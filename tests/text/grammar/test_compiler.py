@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
 
-from api.engine.model_loader.locate import locate_model
+from api.engine.loading.locate import locate_model
 from api.errors import InvalidRequestError
 from api.text.grammar.compiler import GrammarCompiler
 from api.text.grammar.prototype import CompiledGrammar

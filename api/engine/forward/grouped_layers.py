@@ -1,0 +1,96 @@
+"""How the attention layers of a grouped step see their slots: in the rows' forward and in a prompt's own."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import mlx.core as mx
+
+from api.engine.forward.attention.attention import Attention
+from api.engine.forward.flat import FlatLayer, FlatMask
+from api.engine.forward.kv.store import KVStore
+from api.engine.forward.latent import LatentLayer, latent_attention
+from api.engine.forward.layout import StepLayout
+from api.engine.forward.slot_caches import FetchedPrompt, FetchedRows
+from api.step_plan import Span
+
+Windows = list[int | None]
+
+
+class KVViews(Protocol):
+    """Makes the cache-like object of one layer for one forward."""
+
+    def rows(self, layer: int, layout: StepLayout) -> Any:
+        """For ``[rows, 1]``: single tokens of several sequences."""
+
+    def prompt(self, layer: int, span: Span, layout: StepLayout) -> Any:
+        """For ``[1, n]``: some tokens of one sequence."""
+
+
+class PromptLayer:
+    """A ``FlatLayer`` for a forward ``[1, n]``: what it gets and gives back is turned on its side."""
+
+    def __init__(self, layer: FlatLayer, offset: int) -> None:
+        self.offset = offset
+        self._layer = layer
+
+    def make_mask(self, n: int, return_array: bool = False, window_size: int | None = None) -> FlatMask:
+        return FlatMask(window_size)
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        return keys, values
+
+    def attend(
+        self, queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: Any, sinks: Any
+    ) -> mx.array:
+        """``queries [1, heads, n, D]``; returns ``[1, heads, n, Dv]``."""
+        q, k, v = (array.transpose(2, 1, 0, 3) for array in (queries, keys, values))
+        return self._layer.attend(q, k, v, scale, mask, sinks).transpose(2, 1, 0, 3)
+
+
+class AttendingViews:
+    """For models that leave attention to ``scaled_dot_product_attention``."""
+
+    def __init__(self, store: KVStore, windows: Windows, attention: Attention) -> None:
+        self._layers = [
+            FlatLayer(store, kv, attention, window) for kv, window in zip(store.layers, windows, strict=True)
+        ]
+
+    def rows(self, layer: int, layout: StepLayout) -> FlatLayer:
+        self._layers[layer].layout = layout
+        return self._layers[layer]
+
+    def prompt(self, layer: int, span: Span, layout: StepLayout) -> PromptLayer:
+        self._layers[layer].layout = layout
+        return PromptLayer(self._layers[layer], span.start)
+
+
+class FetchingViews:
+    """For models that do something of their own with what the cache returns."""
+
+    def __init__(self, store: KVStore, windows: Windows, row_mask_axes: int = 4) -> None:
+        self._store = store
+        self._windows = windows
+        self._row_mask_axes = row_mask_axes
+
+    def rows(self, layer: int, layout: StepLayout) -> Any:
+        kv, window = self._store.layers[layer], self._windows[layer]
+        return FetchedRows(self._store, kv, layout, window, self._row_mask_axes)
+
+    def prompt(self, layer: int, span: Span, layout: StepLayout) -> FetchedPrompt:
+        return FetchedPrompt(self._store, self._store.layers[layer], span, self._windows[layer])
+
+
+class LatentViews(FetchingViews):
+    """For models that attend over latents where there is one token in a row, and unfold them otherwise."""
+
+    def __init__(self, store: KVStore, windows: Windows) -> None:
+        super().__init__(store, windows)
+        self._layers = [
+            LatentLayer(store, kv, latent_attention, window)
+            for kv, window in zip(store.layers, windows, strict=True)
+        ]
+
+    def rows(self, layer: int, layout: StepLayout) -> LatentLayer:
+        self._layers[layer].layout = layout
+        return self._layers[layer]

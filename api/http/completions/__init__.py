@@ -1,0 +1,1 @@
+"""OpenAI's older completions, plain texts that are continued: ``POST /v1/completions``."""

@@ -1,0 +1,1 @@
+"""What is served: ``GET /v1/models``."""

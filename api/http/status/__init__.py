@@ -1,0 +1,1 @@
+"""How the server is: ``GET /``, ``GET /health`` and ``GET /stats``."""

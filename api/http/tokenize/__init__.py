@@ -1,0 +1,1 @@
+"""Texts and chats in tokens, and back: ``POST /tokenize`` and ``POST /detokenize``."""

@@ -1,0 +1,51 @@
+"""``POST /tokenize`` and ``POST /detokenize``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from api.errors import ApiError, RequestTimeoutError
+from api.http.tokenize.answer import (
+    detokenize_answer,
+    parse_detokenize,
+    parse_tokenize,
+    to_text,
+    to_tokens,
+    tokenize_answer,
+)
+from api.http.transport.context import HttpContext, context_of
+from api.http.transport.json_answers import json_answer
+from api.http.transport.live_request import run_while_connected
+from api.http.transport.request_body import read_body
+from api.threads.contracts import Question
+
+router = APIRouter()
+
+
+@router.post("/tokenize", response_model=None)
+async def tokenize(request: Request) -> Response:
+    http = context_of(request)
+    _, question = await read_body(request, http, parse_tokenize, to_tokens)
+    token_ids = await _ask(request, http, question)
+    return json_answer(tokenize_answer(token_ids, http.handler.served_model))
+
+
+@router.post("/detokenize", response_model=None)
+async def detokenize(request: Request) -> Response:
+    http = context_of(request)
+    _, question = await read_body(request, http, parse_detokenize, to_text)
+    return json_answer(detokenize_answer(await _ask(request, http, question)))
+
+
+async def _ask(request: Request, http: HttpContext, question: Question) -> Any:
+    """Gives the question up when the client leaves."""
+    limit_seconds = http.config.request_timeout_seconds or None
+    try:
+        return await run_while_connected(http.handler.read_aside(question), request.receive, limit_seconds)
+    except TimeoutError:
+        raise RequestTimeoutError(f"The request took longer than {limit_seconds:g} s.") from None
+    except ApiError as error:
+        http.handler.record_refusal(error)
+        raise

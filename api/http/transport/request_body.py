@@ -1,0 +1,86 @@
+"""The way of every body: received, inflated, parsed, checked; refusals are counted, unknown fields logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Generic, TypeVar
+
+import structlog
+from fastapi import Request
+from pydantic import BaseModel
+
+from api.errors import ApiError
+from api.http.compatibility.foreign import FOREIGN_NAMES
+from api.http.fields.validation import unknown_fields
+from api.http.transport.body import parse_json, receive_body
+from api.http.transport.body_line import Checkpoint, is_large
+from api.http.transport.content_encoding import decode
+from api.http.transport.context import HttpContext
+from api.http.transport.json_structure import JsonLimits
+from api.server_handler import ServedModel
+
+log = structlog.get_logger(__name__)
+
+_MAX_UNKNOWN_FIELDS = 1000  # looked at in one body
+
+Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Intake(Generic[Body, Result]):
+    """What becomes of a JSON text; ``read`` runs on whichever thread has the time."""
+
+    parse: Callable[[object, ServedModel, bool], Body]
+    convert: Callable[[Body, ServedModel], Result]
+    served: ServedModel
+    accepts_any_model: bool
+
+    def read(self, text: bytes, check_wanted: Checkpoint) -> tuple[Body, Result, list[str]]:
+        """Returns the typed body, what ``convert`` makes of it, and the fields that nobody knows."""
+        data = parse_json(text, JsonLimits.of(self.served))
+        log.debug("request", body=f"{len(text)} bytes" if is_large(len(text)) else data)
+        check_wanted()
+        body = self.parse(data, self.served, self.accepts_any_model)
+        check_wanted()
+        result = self.convert(body, self.served)
+        looked_at = islice(unknown_fields(body), _MAX_UNKNOWN_FIELDS)
+        return body, result, [name for name in looked_at if name not in FOREIGN_NAMES]
+
+
+async def read_body(
+    request: Request,
+    http: HttpContext,
+    parse: Callable[[object, ServedModel, bool], Body],
+    convert: Callable[[Body, ServedModel], Result],
+) -> tuple[Body, Result]:
+    """Returns the typed body and what ``convert`` makes of it. Raises ApiError and ClientDisconnect."""
+    try:
+        http.require_serving()
+        text = await _receive_text(request, http)
+        intake = Intake(parse, convert, http.handler.served_model, http.config.accept_any_model)
+        if is_large(len(text)):
+            read = partial(intake.read, text)
+            body, result, unknown = await http.body_line.run(len(text), request.receive, read)
+        else:
+            body, result, unknown = intake.read(text, lambda: None)
+    except ApiError as error:
+        http.handler.record_refusal(error)
+        raise
+    http.unknown_fields.report(unknown)
+    return body, result
+
+
+async def _receive_text(request: Request, http: HttpContext) -> bytes:
+    max_bytes = http.config.max_body_bytes
+    raw = await receive_body(request, max_bytes)
+    if not raw.decoders:
+        return raw.data
+
+    def inflate(check_wanted: Checkpoint) -> bytes:
+        return decode(raw.data, raw.decoders, max_bytes)
+
+    return await http.body_line.run(len(raw.data), request.receive, inflate)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+
+from api.engine.cpu import weight_order as cpu_layout
+from api.engine.cpu.weight_order import turn_weights
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(8, 24)
+        self.half = nn.Linear(8, 24)
+        self.half.set_dtype(mx.float16)
+        self.packed = nn.QuantizedLinear(64, 32)
+        self.embedding = nn.Embedding(16, 8)
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, *, turned: float, plain: float) -> None:
+    """Products take so many seconds, by the order of their weights."""
+
+    def seconds(weights: Sequence[mx.array], inputs: dict[int, mx.array]) -> float:
+        return turned if is_turned(weights[0]) else plain
+
+    monkeypatch.setattr(cpu_layout, "_seconds", seconds)
+
+
+def is_turned(weight: mx.array) -> bool:
+    """NumPy shows an array's strides; MLX does not."""
+    return bool(memoryview(weight).strides != memoryview(mx.contiguous(weight)).strides)
+
+
+def create_model() -> Any:
+    model = Model()
+    mx.eval(model.parameters())
+    return model
+
+
+def test_weights_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, turned=0.8, plain=1.0)
+    model, x = create_model(), mx.random.normal((3, 8))
+    weight, out = mx.array(model.up.weight), model.up(x)
+    assert turn_weights(model)
+    assert is_turned(model.up.weight)
+    assert mx.array_equal(model.up.weight, weight)
+    assert mx.allclose(model.up(x), out, rtol=1e-5, atol=1e-6)
+
+
+def test_only_plain_layers_in_full_precision_are_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, turned=0.8, plain=1.0)
+    model = create_model()
+    assert turn_weights(model)
+    assert not is_turned(model.half.weight)
+    assert not is_turned(model.packed.weight)
+    assert not is_turned(model.embedding.weight)
+
+
+@pytest.mark.parametrize("turned", [0.99, 1.2])
+def test_where_little_is_gained_all_stays(turned: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, turned=turned, plain=1.0)
+    model = create_model()
+    assert not turn_weights(model)
+    assert not is_turned(model.up.weight)
+
+
+def test_a_model_without_such_layers_is_left_alone() -> None:
+    assert not turn_weights(nn.Sequential(nn.QuantizedLinear(64, 32)))
+
+
+def test_it_is_measured() -> None:
+    weights = [mx.random.normal((24, 8)), mx.random.normal((8, 24))]
+    turned = [cpu_layout._turned(weight) for weight in weights]
+    assert cpu_layout._ratio(weights, turned, num_rows=4) > 0
