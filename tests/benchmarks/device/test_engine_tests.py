@@ -86,5 +86,5 @@ def test_float32_is_float32() -> None:
 
 def test_only_files_with_the_mark_are_read() -> None:
     names = {path.name for path in marked_files(ROOT / "tests")}
-    assert {"test_generator.py", "test_gpu_platform.py", "test_kv_store.py"} <= names
+    assert {"test_generator.py", "test_gpu_platform.py", "test_store.py"} <= names
     assert "test_openai_sdk.py" not in names

@@ -12,7 +12,7 @@ from api.http.compatibility.foreign import CHAT_FOREIGN, COMPLETION_FOREIGN
 from api.http.compatibility.objects import OBJECTS
 from api.http.compatibility.openai import CHAT, COMPLETIONS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PAGE = ROOT / "docs" / "compatibility.md"
 COMMAND = "python -m tests.http.compatibility.page"
 
