@@ -1,4 +1,4 @@
-"""The order of linear layers' weights in a CPU's memory: the one in which it multiplies faster.
+"""The order of weights in a CPU's memory: the one in which it multiplies faster.
 
 BLAS packs a weight anew for each product. A layer multiplies by the transpose of its weight, so the weight of
 shape ``[outputs, inputs]`` is packed against its order. Stored the other way round it has the same shape and
@@ -25,21 +25,34 @@ def turn_weights(model: nn.Module) -> bool:
 
     One at a time, so memory peaks at the final size plus one of them, beside those that are tried.
     """
-    layers = [layer for _, layer in model.named_modules() if _is_plain(layer)]
-    if not layers or not _pays([layer.weight for layer in _first_layers(layers)]):
-        return False
-    for layer in layers:
+    linear, heads = _layers(model)
+    chosen = linear if linear and _pays([layer.weight for layer in _first_layers(linear)]) else []
+    chosen += [head for head in heads if _pays([head.weight])]
+    for layer in chosen:
         layer.weight = _turned(layer.weight)
         mx.eval(layer.weight)
     mx.clear_cache()
-    return True
+    return bool(chosen)
+
+
+def _layers(model: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Returns the linear layers, and the embeddings whose weight is the head's as well.
+
+    A head of its own is a linear layer of the embedding's shape. Looking rows up in a turned weight takes
+    longer, but is next to nothing beside the product with it.
+    """
+    layers = [layer for _, layer in model.named_modules() if _is_plain(layer)]
+    linear = [layer for layer in layers if type(layer) is nn.Linear]
+    shapes = {layer.weight.shape for layer in linear}
+    embeddings = [layer for layer in layers if type(layer) is nn.Embedding]
+    return linear, [each for each in embeddings if each.weight.shape not in shapes]
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    return type(layer) is nn.Linear and layer.weight.dtype == mx.float32
+    return type(layer) in (nn.Linear, nn.Embedding) and layer.weight.dtype == mx.float32
 
 
-def _first_layers(layers: Sequence[nn.Linear]) -> Iterable[nn.Linear]:
+def _first_layers(layers: Sequence[nn.Module]) -> Iterable[nn.Module]:
     num_bytes = 0
     for layer in layers:
         yield layer

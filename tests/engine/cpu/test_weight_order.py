@@ -12,13 +12,15 @@ from api.engine.cpu.weight_order import turn_weights
 
 
 class Model(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, *, has_head: bool = True) -> None:
         super().__init__()
         self.up = nn.Linear(8, 24)
         self.half = nn.Linear(8, 24)
         self.half.set_dtype(mx.float16)
         self.packed = nn.QuantizedLinear(64, 32)
         self.embedding = nn.Embedding(16, 8)
+        if has_head:
+            self.head = nn.Linear(8, 16)
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, *, turned: float, plain: float) -> None:
@@ -35,8 +37,8 @@ def is_turned(weight: mx.array) -> bool:
     return bool(memoryview(weight).strides != memoryview(mx.contiguous(weight)).strides)
 
 
-def create_model() -> Any:
-    model = Model()
+def create_model(*, has_head: bool = True) -> Any:
+    model = Model(has_head=has_head)
     mx.eval(model.parameters())
     return model
 
@@ -58,6 +60,28 @@ def test_only_plain_layers_in_full_precision_are_turned(monkeypatch: pytest.Monk
     assert not is_turned(model.half.weight)
     assert not is_turned(model.packed.weight)
     assert not is_turned(model.embedding.weight)
+
+
+def test_an_embedding_that_is_the_head_too_is_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, turned=0.8, plain=1.0)
+    model, x = create_model(has_head=False), mx.random.normal((3, 8))
+    ids = mx.array([[3], [0], [15]])
+    looked_up, logits = model.embedding(ids), model.embedding.as_linear(x)
+    assert turn_weights(model)
+    assert is_turned(model.embedding.weight)
+    assert mx.array_equal(model.embedding(ids), looked_up)
+    assert mx.allclose(model.embedding.as_linear(x), logits, rtol=1e-5, atol=1e-6)
+
+
+def test_the_head_is_measured_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(weights: Sequence[mx.array], inputs: dict[int, mx.array]) -> float:
+        return 0.8 if is_turned(weights[0]) and weights[0].shape == (16, 8) else 1.0
+
+    monkeypatch.setattr(cpu_layout, "_seconds", seconds)
+    model = create_model(has_head=False)
+    assert turn_weights(model)
+    assert is_turned(model.embedding.weight)
+    assert not is_turned(model.up.weight)
 
 
 @pytest.mark.parametrize("turned", [0.99, 1.2])
