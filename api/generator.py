@@ -30,6 +30,16 @@ class _Step:
         return [*self.samples.arrays(), *(self.scores.arrays() if self.scores else ())]
 
 
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A step whose forward is built, and not dispatched yet unless early."""
+
+    logits: mx.array
+    spans: Sequence[Span]
+    rows: Sequence[Row]
+    drafted: Drafted | None
+
+
 class BatchGenerator:
     """Pipelined by one: ``step`` hands over a plan and returns the tokens of the plan before.
 
@@ -37,6 +47,9 @@ class BatchGenerator:
     are read, or before, which leaves the device no gap. But a buffer that a running kernel reads is not
     donated, so the writes of a step dispatched beside another may copy the KV of each layer: up to how many
     bytes this pays is measured.
+
+    Where handing a step over takes as long as the step itself, as on MLX's CPU backend, ``step`` leaves that
+    to ``dispatch``: what was read can be told first.
 
     Its sampling is built after the read, when every row's tokens are known on the host; where it is more
     than taking the best logits, that happens while the forward is in flight.
@@ -51,20 +64,24 @@ class BatchGenerator:
         release_memory: Callable[[], None] = mx.clear_cache,
         early_limit_bytes: float = 0,
         drafter: Drafter | None = None,
+        leaves_dispatch: bool = False,
     ) -> None:
         """``release_memory`` is called when all is read and no sequence is left.
 
         ``early_limit_bytes``: of state, up to which a step is dispatched before the one before it is read.
+        ``leaves_dispatch``: ``step`` returns before it dispatches.
         """
         self.early_limit_bytes = early_limit_bytes
         self._forward = forward
         self._drafter = drafter or NoDrafter()
         self._sampler = sampler
         self._release_memory = release_memory
+        self._leaves_dispatch = leaves_dispatch
         self._states = SamplingStates()
         # The step in flight. It holds no array of the KV: whatever holds one keeps the next step from
         # writing in place.
         self._in_flight: _Step | None = None
+        self._undispatched: _Built | None = None
         # time.monotonic() when the step before had ended; its dispatch of the next one may take long.
         self.read_seconds = 0.0
 
@@ -81,6 +98,7 @@ class BatchGenerator:
         Raises whatever the forward or the device raises, for this plan or the previous one; call
         ``reset`` then. What concerns one row alone comes as that token's ``error``.
         """
+        self.dispatch()
         self._states.release(plan.released)
         self._states.end(plan.ended)
         rows = self._states.rows(plan.spans)
@@ -93,14 +111,23 @@ class BatchGenerator:
         self.read_seconds = time.monotonic()
         if not is_early:
             self._forward.settle()
-        self._in_flight = self._dispatch(logits, plan.spans, rows, drafted) if plan.spans else None
+        self._in_flight = None
+        self._undispatched = _Built(logits, plan.spans, rows, drafted) if plan.spans else None
+        if not self._leaves_dispatch:
+            self.dispatch()
         if not plan.spans and not any(count for _, count in plan.num_slots):
             self._release_memory()
         return sampled
 
+    def dispatch(self) -> None:
+        """Hands the last plan to the device, if ``step`` has left that. Raises as ``step`` does."""
+        if self._undispatched is not None:
+            built, self._undispatched = self._undispatched, None
+            self._in_flight = self._dispatch(built)
+
     def reset(self) -> None:
         """Forgets the step in flight and all sequences' state; what they brought is kept, for they go on."""
-        self._in_flight = None
+        self._in_flight = self._undispatched = None
         self._sampler.prepare((), 0)  # no random numbers are kept for a step that does not come
         self._states.reset()
         self._forward.reset()
@@ -117,16 +144,14 @@ class BatchGenerator:
         dispatch(logits, *state)
         return True
 
-    def _dispatch(
-        self, logits: mx.array, spans: Sequence[Span], rows: Sequence[Row], drafted: Drafted | None
-    ) -> _Step:
+    def _dispatch(self, built: _Built) -> _Step:
         pending = [*self._forward.state(), *self._drafter.state()]
-        scores, logits = self._score(logits, spans)
-        if not all(row.is_plain for row in rows):
+        scores, logits = self._score(built.logits, built.spans)
+        if not all(row.is_plain for row in built.rows):
             dispatch(logits, *pending)
             pending = []
-        self._states.extend(spans)
-        step = _Step(self._sample(logits, rows), scores, drafted)
+        self._states.extend(built.spans)
+        step = _Step(self._sample(logits, built.rows), scores, built.drafted)
         dispatch(*step.arrays(), *pending)
         return step
 

@@ -229,6 +229,23 @@ def test_a_reset_forgets_the_step_in_flight(counting: Counting) -> None:
     assert generator.step(StepPlan()) == [SampledToken(1, 8)]
 
 
+def test_a_dispatch_may_be_left_until_what_was_read_is_told() -> None:
+    forward = CountingForward()
+    generator = BatchGenerator(forward, Sampler(platform()), leaves_dispatch=True)
+    generator.add(1, GREEDY)
+    generator.add(2, GREEDY)
+    assert generator.step(StepPlan(spans=(span(1, 5), span(2, 7)))) == []
+    generator.dispatch()
+    generator.dispatch()  # nothing is left
+    assert generator.step(StepPlan(spans=(span(2),))) == [SampledToken(1, 6), SampledToken(2, 8)]
+    assert generator.step(StepPlan(spans=(span(2),))) == [
+        SampledToken(2, 9)
+    ]  # which dispatches the one before
+    generator.reset()
+    generator.dispatch()
+    assert generator.step(StepPlan()) == []
+
+
 def test_memory_is_given_back_only_when_nothing_is_left() -> None:
     releases: list[int] = []
     generator = BatchGenerator(UniformForward(), Sampler(platform()), lambda: releases.append(1))

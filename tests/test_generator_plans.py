@@ -67,6 +67,9 @@ class Recorder:
         self.news += news
         return news
 
+    def dispatch(self) -> None:
+        self._generator.dispatch()
+
     def reset(self) -> None:
         self._generator.reset()
 

@@ -119,7 +119,12 @@ def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = lo
     return LoadedEngine(
         scheduler=Scheduler(memory, budget, engine.max_batch_size, speculation=speculation),
         generator=BatchGenerator(
-            forward, sampler, platform.release_memory, tuning.early_limit_bytes, drafter
+            forward,
+            sampler,
+            platform.release_memory,
+            tuning.early_limit_bytes,
+            drafter,
+            leaves_dispatch=platform.dispatch_blocks,
         ),
         prompt_reader=_prompt_reader(tokenizer, grammars, loaded, memory, max_tokens),
         grammars=grammars,

@@ -49,6 +49,7 @@ class BatchThread:
         self.stats = SchedulerStats()
         self.device = DeviceBytes()
         self._publish_due_seconds = 0.0
+        self._dispatch_seconds = 0.0  # what the last dispatch took
 
     def run(self) -> None:
         with flushed_denormals():  # MLX's own threads are started from this one
@@ -72,6 +73,7 @@ class BatchThread:
             if any(output.is_last for output in outputs) or time.monotonic() >= self._publish_due_seconds:
                 self._publish(engine)
             self._send(outputs)
+            self._dispatch(engine)
 
     def _publish(self, engine: ServedEngine) -> None:
         self.stats, self.device = engine.scheduler.stats(), engine.read_device()
@@ -150,11 +152,24 @@ class BatchThread:
             sampled = engine.generator.step(plan)
         except Exception as error:
             log.error("step failed", num_spans=len(plan.spans), num_rows=plan.num_rows, exc_info=error)
-            engine.generator.reset()
-            return engine.scheduler.recover(error)
+            return self._recover(engine, error)
         outputs = engine.scheduler.update(sampled, engine.generator.read_seconds)
-        self._measure(plan, outputs, time.monotonic() - started_seconds)
+        self._measure(plan, outputs, time.monotonic() - started_seconds + self._dispatch_seconds)
         return outputs
+
+    def _dispatch(self, engine: ServedEngine) -> None:
+        """After what was read is on its way: on a CPU the dispatch takes as long as the step."""
+        started_seconds = time.monotonic()
+        try:
+            engine.generator.dispatch()
+        except Exception as error:
+            log.error("dispatching a step failed", exc_info=error)
+            self._send(self._recover(engine, error))
+        self._dispatch_seconds = time.monotonic() - started_seconds
+
+    def _recover(self, engine: ServedEngine, error: Exception) -> list[StepOutput]:
+        engine.generator.reset()
+        return engine.scheduler.recover(error)
 
     def _send(self, outputs: list[StepOutput]) -> None:
         if outputs:

@@ -73,7 +73,10 @@ class PlanRunner(Protocol):
         """Takes what a sequence brings for its whole life; plans name it by its id, until it has ended."""
 
     def step(self, plan: StepPlan) -> list[StepNews]:
-        """Dispatches this plan, returns the tokens of the one before."""
+        """Takes this plan, returns the tokens of the one before."""
+
+    def dispatch(self) -> None:
+        """Hands the plan to the device, where ``step`` has left that because it takes long."""
 
     def reset(self) -> None:
         """Forgets what is in flight, after an exception. The sequences that were added go on."""

@@ -206,6 +206,7 @@ class FakeGenerator:
     def __init__(self, scripts: dict[int, str]) -> None:
         self._scripts = scripts
         self.num_resets = 0
+        self.fails_dispatch = False
         self.read_seconds = 0.0
         self.batch_sizes: list[int] = []
         self.samplings: dict[int, SamplingParams] = {}  # of the sequences that were added
@@ -220,6 +221,11 @@ class FakeGenerator:
         self.gate.wait(5)
         self.batch_sizes.append(len(plan.spans))
         return [SampledToken(span.sequence_id, self._next(span)) for span in plan.spans]
+
+    def dispatch(self) -> None:
+        if self.fails_dispatch:
+            self.fails_dispatch = False
+            raise RuntimeError("the device broke")
 
     def reset(self) -> None:
         self.num_resets += 1

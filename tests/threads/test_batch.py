@@ -164,6 +164,27 @@ def test_a_step_that_raises_is_recovered() -> None:
     assert stage.engine.generator.num_resets == 2
 
 
+def test_a_dispatch_that_fails_is_recovered_from_like_a_step() -> None:
+    stage = create_ending_stage()
+    stage.engine.generator.fails_dispatch = True
+    stage.inbox.put(stage.read("a", "xy!"))
+    stage.inbox.put(stage.read("b", "z!"))
+    stage.thread.run()
+    last = {output.request_id: output for output in stage.outputs()}
+    assert last["a"].finish_reason is FinishReason.STOP
+    assert last["b"].finish_reason is FinishReason.STOP
+    assert stage.engine.generator.num_resets == 1
+
+
+def test_what_was_read_is_told_before_the_next_step_is_dispatched() -> None:
+    stage = create_ending_stage()
+    told: list[int] = []
+    stage.engine.generator.dispatch = lambda: told.append(len(stage.outputs()))  # type: ignore[method-assign]
+    stage.inbox.put(stage.read("a", "xy!"))
+    stage.thread.run()
+    assert told[:2] == [1, 1]
+
+
 def test_a_broken_scheduler_ends_the_thread() -> None:
     stage = Stage()
     stage.engine.scheduler.schedule_error = RuntimeError("broken")
