@@ -18,7 +18,7 @@ from api.http.tokenize.answer import (
 from api.http.transport.context import HttpContext, context_of
 from api.http.transport.json_answers import json_answer
 from api.http.transport.live_request import run_while_connected
-from api.http.transport.request_body import read_body
+from api.http.transport.request_body import accept_body
 from api.threads.contracts import Question
 
 router = APIRouter()
@@ -27,7 +27,7 @@ router = APIRouter()
 @router.post("/tokenize", response_model=None)
 async def tokenize(request: Request) -> Response:
     http = context_of(request)
-    _, question = await read_body(request, http, parse_tokenize, to_tokens)
+    _, question = await accept_body(request, http, parse_tokenize, to_tokens)
     token_ids = await _ask(request, http, question)
     return json_answer(tokenize_answer(token_ids, http.handler.served_model))
 
@@ -35,7 +35,7 @@ async def tokenize(request: Request) -> Response:
 @router.post("/detokenize", response_model=None)
 async def detokenize(request: Request) -> Response:
     http = context_of(request)
-    _, question = await read_body(request, http, parse_detokenize, to_text)
+    _, question = await accept_body(request, http, parse_detokenize, to_text)
     return json_answer(detokenize_answer(await _ask(request, http, question)))
 
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.errors import RequestTimeoutError
 from api.events import Failed, Finished, TextEvent
-from api.http.transport.live_request import Exchange
+from api.http.transport.live_request import LiveRequest
 
 log = structlog.get_logger(__name__)
 
@@ -32,32 +32,32 @@ def frame(payload: dict[str, Any]) -> bytes:
 
 
 class EventStreamResponse(Response):
-    """Streams an exchange's events after ``first``; the request is cancelled when the client leaves."""
+    """Streams a request's events after ``first``; it is cancelled when the client leaves."""
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, exchange: Exchange, first: TextEvent, writer: EventWriter, keep_alive_seconds: float
+        self, live_request: LiveRequest, first: TextEvent, writer: EventWriter, keep_alive_seconds: float
     ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
-        self._exchange = exchange
+        self._live_request = live_request
         self._first = first
         self._writer = writer
         self._keep_alive_seconds = keep_alive_seconds
         self._has_started = False  # the status is open until then
         self._last_sent_seconds = 0.0
         # Bound once: on the proxy that get_logger returns, even a call that logs nothing costs microseconds.
-        self._log = log.bind(request_id=exchange.channel.request_id)
+        self._log = log.bind(request_id=live_request.channel.request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._exchange.attend(self._stream(send))
+            await self._live_request.attend(self._stream(send))
         except RequestTimeoutError as error:
             if not self._has_started:
                 raise
-            failed = Failed(self._exchange.channel.request_id, error)
+            failed = Failed(self._live_request.channel.request_id, error)
             await self._send(send, self._encode(failed) + DONE_FRAME, more_body=False)
         except ClientDisconnect:
             self._log.debug("client left")
@@ -79,7 +79,7 @@ class EventStreamResponse(Response):
 
     async def _pump(self, send: Send) -> TextEvent:
         """Sends until the terminal event, which it returns."""
-        next_event = self._exchange.channel.next_event
+        next_event = self._live_request.channel.next_event
         while True:
             event = await next_event()
             self._log.debug("stream event", data=event)

@@ -13,7 +13,7 @@ from api.http.transport.client_identity import cache_salt_of, client_id_of
 from api.http.transport.context import HttpContext
 from api.http.transport.event_stream import EventStreamResponse, EventWriter
 from api.http.transport.json_answers import json_answer
-from api.http.transport.live_request import Exchange
+from api.http.transport.live_request import LiveRequest
 from api.types import GenerationRequest
 
 log = structlog.get_logger(__name__)
@@ -31,9 +31,9 @@ async def stream_answer(
     request: Request, http: HttpContext, generation: GenerationRequest, writer: EventWriter
 ) -> Response:
     """Raises what Failed carries as long as it is the first event: the status is still open then."""
-    exchange = _submit(request, http, generation)
-    first = await exchange.first_event()
-    return EventStreamResponse(exchange, first, writer, http.config.keep_alive_seconds)
+    live_request = _submit(request, http, generation)
+    first = await live_request.first_event()
+    return EventStreamResponse(live_request, first, writer, http.config.keep_alive_seconds)
 
 
 async def whole_answer(
@@ -46,14 +46,14 @@ async def whole_answer(
     return json_answer(answer)
 
 
-def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> Exchange:
+def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> LiveRequest:
     owned = replace(
         generation,
         client_id=client_id_of(request, http.client_secret),
         cache_salt=cache_salt_of(request, generation.cache_salt, shares=http.config.share_prefix_cache),
         x_request_id=request.state.x_request_id,
     )
-    return Exchange(
+    return LiveRequest(
         handler=http.handler,
         channel=http.handler.submit(owned),
         receive=request.receive,

@@ -31,15 +31,15 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Intake(Generic[Body, Result]):
-    """What becomes of a JSON text; ``read`` runs on whichever thread has the time."""
+class BodyParser(Generic[Body, Result]):
+    """Makes of a JSON text what a route works with; ``run`` goes on whichever thread has the time."""
 
     parse: Callable[[object, ServedModel, bool], Body]
     convert: Callable[[Body, ServedModel], Result]
     served: ServedModel
     accepts_any_model: bool
 
-    def read(self, text: bytes, check_wanted: Checkpoint) -> tuple[Body, Result, list[str]]:
+    def run(self, text: bytes, check_wanted: Checkpoint) -> tuple[Body, Result, list[str]]:
         """Returns the typed body, what ``convert`` makes of it, and the fields that nobody knows."""
         data = parse_json(text, JsonLimits.of(self.served))
         log.debug("request", body=f"{len(text)} bytes" if is_large(len(text)) else data)
@@ -51,7 +51,7 @@ class Intake(Generic[Body, Result]):
         return body, result, [name for name in looked_at if name not in FOREIGN_NAMES]
 
 
-async def read_body(
+async def accept_body(
     request: Request,
     http: HttpContext,
     parse: Callable[[object, ServedModel, bool], Body],
@@ -61,12 +61,12 @@ async def read_body(
     try:
         http.require_serving()
         text = await _receive_text(request, http)
-        intake = Intake(parse, convert, http.handler.served_model, http.config.accept_any_model)
+        parser = BodyParser(parse, convert, http.handler.served_model, http.config.accept_any_model)
         if is_large(len(text)):
-            read = partial(intake.read, text)
-            body, result, unknown = await http.body_line.run(len(text), request.receive, read)
+            work = partial(parser.run, text)
+            body, result, unknown = await http.body_line.run(len(text), request.receive, work)
         else:
-            body, result, unknown = intake.read(text, lambda: None)
+            body, result, unknown = parser.run(text, lambda: None)
     except ApiError as error:
         http.handler.record_refusal(error)
         raise
