@@ -18,9 +18,7 @@ from api.events import (
     ToolCallDelta,
     Usage,
 )
-from api.http.fields.answer_outline import AnswerOutline
-from api.http.fields.answer_parts import usage_object
-from api.http.fields.answer_shapes import (
+from api.http.chat_completions.answer_shapes import (
     CalledFunction,
     ChatChoice,
     ChatCompletion,
@@ -33,8 +31,8 @@ from api.http.fields.answer_shapes import (
     ToolCallObject,
     TopLogprob,
 )
-from api.http.fields.prompt_logprobs import prompt_logprobs_object
-from api.http.transport.errors import error_object
+from api.http.fields.answer_outline import AnswerOutline
+from api.http.fields.answer_parts import error_object, prompt_logprobs_object, usage_object
 
 
 class ChunkWriter:

@@ -18,11 +18,9 @@ from api.events import (
     TokenLogprob,
     Usage,
 )
+from api.http.completions.answer_shapes import TextChoice, TextCompletion, TextLogprobs
 from api.http.fields.answer_outline import AnswerOutline
-from api.http.fields.answer_parts import usage_object
-from api.http.fields.answer_shapes import TextChoice, TextCompletion, TextLogprobs
-from api.http.fields.prompt_logprobs import prompt_logprobs_object
-from api.http.transport.errors import error_object
+from api.http.fields.answer_parts import error_object, prompt_logprobs_object, usage_object
 
 
 class LogprobColumns:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from api.http.fields.model_names import check_model_name, model_list, model_object
+from api.http.fields.model_names import check_model_name
+from api.http.models.answer import model_list, model_object
 from api.http.transport.context import context_of
 from api.http.transport.json_answers import json_answer
 

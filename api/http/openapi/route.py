@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
+from api.http.chat_completions.answer_shapes import ChatCompletion, ChatCompletionChunk
 from api.http.chat_completions.shape import ChatCompletionRequest
+from api.http.completions.answer_shapes import TextCompletion
 from api.http.completions.shape import CompletionRequest
-from api.http.fields.answer_shapes import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    DetokenizeAnswer,
-    EndpointList,
-    ErrorAnswer,
-    HealthAnswer,
-    ModelList,
-    ModelObject,
-    TextCompletion,
-    TokenizeAnswer,
-)
+from api.http.fields.answer_shapes import ErrorAnswer
+from api.http.models.answer import ModelList, ModelObject
+from api.http.tokenize.answer import DetokenizeAnswer, TokenizeAnswer
 from api.http.tokenize.shape import DetokenizeRequest, TokenizeRequest
 from api.http.transport.json_answers import json_answer
 
 router = APIRouter()
+
+
+class EndpointList(TypedDict):
+    endpoints: list[str]
+
+
+class HealthAnswer(TypedDict):
+    status: Literal["loading", "ok", "draining", "dead"]
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

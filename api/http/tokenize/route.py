@@ -7,14 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api.errors import ApiError, RequestTimeoutError
-from api.http.tokenize.answer import (
-    detokenize_answer,
-    parse_detokenize,
-    parse_tokenize,
-    to_text,
-    to_tokens,
-    tokenize_answer,
-)
+from api.http.tokenize.answer import detokenize_answer, tokenize_answer
+from api.http.tokenize.request import parse_detokenize, parse_tokenize, to_text, to_tokens
 from api.http.transport.context import HttpContext, context_of
 from api.http.transport.json_answers import json_answer
 from api.http.transport.live_request import run_while_connected

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ApiError, InvalidRequestError, MethodNotAllowedError, RouteNotFoundError
-from api.http.transport.errors import error_object
+from api.http.fields.answer_parts import error_object
 
 
 def json_answer(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
