@@ -11,6 +11,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from api.http.transport.dialect import OPENAI
 from api.http.transport.event_stream import EventStreamResponse
 from api.http.transport.live_request import LiveRequest
 from api.types import GenerationRequest, SamplingParams, TextPrompts
@@ -77,7 +78,7 @@ def test_a_client_that_leaves_before_the_headers_is_cancelled() -> None:
         channel: Any = handler.submit(request)
         live_request = LiveRequest(handler.typed, channel, receive, 0.0, 0.0)
         first = await live_request.first_event()
-        await EventStreamResponse(live_request, first, SilentWriter(), 10.0)({}, receive, send)
+        await EventStreamResponse(live_request, first, OPENAI, SilentWriter(), 10.0)({}, receive, send)
 
     asyncio.run(answer())
     assert handler.cancelled == ["id"]

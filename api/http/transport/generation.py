@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
 
 import structlog
 from fastapi import Request, Response
 
-from api.events import TextEvent, Usage
 from api.http.transport.client_identity import cache_salt_of, client_id_of
 from api.http.transport.context import HttpContext
-from api.http.transport.event_stream import EventStreamResponse, EventWriter
+from api.http.transport.dialect import Collector, EventWriter, dialect_of
+from api.http.transport.event_stream import EventStreamResponse
 from api.http.transport.json_answers import json_answer
 from api.http.transport.live_request import LiveRequest
 from api.types import GenerationRequest
 
 log = structlog.get_logger(__name__)
-
-
-class Collector(Protocol):
-    """An API dialect's way of making one object of all events."""
-
-    def feed(self, event: TextEvent) -> None: ...
-
-    def answer(self, usage: Usage) -> Any: ...
 
 
 async def stream_answer(
@@ -33,7 +24,8 @@ async def stream_answer(
     """Raises what Failed carries as long as it is the first event: the status is still open then."""
     live_request = _submit(request, http, generation)
     first = await live_request.first_event()
-    return EventStreamResponse(live_request, first, writer, http.config.keep_alive_seconds)
+    dialect = dialect_of(request.scope)
+    return EventStreamResponse(live_request, first, dialect, writer, http.config.keep_alive_seconds)
 
 
 async def whole_answer(
