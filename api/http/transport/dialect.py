@@ -6,7 +6,7 @@ the dialect's own words. What no route takes is answered as OpenAI would.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -73,3 +73,9 @@ def dialect_of_route(route: BaseRoute | None) -> Dialect:
 def dialect_of(scope: Scope) -> Dialect:
     """Of the route that takes the request, also one that does not know the method; else OpenAI's."""
     return dialect_of_route(scope.get("route"))
+
+
+def request_id_headers(routes: Iterable[BaseRoute]) -> list[str]:
+    """Of all dialects that have a route."""
+    found = (name for route in routes for name in dialect_of_route(route).request_id_headers)
+    return list(dict.fromkeys(found))
