@@ -26,6 +26,8 @@ from api.http.openapi import route as openapi
 from api.http.status import route as status
 from api.http.tokenize import route as tokenize
 from api.http.transport.context import HttpContext
+from api.http.transport.description import routes_in
+from api.http.transport.dialect import request_id_headers
 from api.http.transport.json_answers import answer_api_error, answer_http_exception
 from api.http.transport.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
 from api.observability.logging import configure_logging
@@ -40,7 +42,7 @@ from api.serving.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
-ROUTE_MODULES = (chat_completions, completions, tokenize, models, openapi, status)
+ROUTE_MODULES = (chat_completions, completions, tokenize, models, status, openapi)
 
 
 def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> FastAPI:
@@ -56,7 +58,7 @@ def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> Fa
     app = FastAPI(
         title="MLX chat server",
         lifespan=lifespan,
-        openapi_url=None,  # bodies are validated by hand: api/routes/openapi.py describes them
+        openapi_url=None,  # bodies are checked by hand: http/openapi describes them
         redirect_slashes=False,
     )
     app.state.http = HttpContext.of(config, handler)
@@ -76,7 +78,7 @@ def _add_middleware(app: FastAPI) -> None:
         allow_origins=["*"],
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["x-request-id", "retry-after"],
+        expose_headers=[*request_id_headers(routes_in(app.routes)), "retry-after"],
     )
     app.add_middleware(RequestIdMiddleware)
 

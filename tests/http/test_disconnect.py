@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import orjson
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from api.http.transport.dialect import OPENAI
 from api.http.transport.event_stream import EventStreamResponse
-from api.http.transport.live_request import Exchange
+from api.http.transport.live_request import LiveRequest
 from api.types import GenerationRequest, SamplingParams, TextPrompts
 from tests.fakes.live_server import live_server, wait_until
 from tests.fakes.server_handler import FakeServerHandler, Script, hanging, silent
@@ -73,9 +75,10 @@ def test_a_client_that_leaves_before_the_headers_is_cancelled() -> None:
 
     async def answer() -> None:
         request = GenerationRequest("id", TextPrompts(("a",)), SamplingParams())
-        exchange = Exchange(handler.typed, handler.submit(request), receive, 0.0, 0.0)  # type: ignore[arg-type]
-        first = await exchange.first_event()
-        await EventStreamResponse(exchange, first, SilentWriter(), 10.0)({}, receive, send)
+        channel: Any = handler.submit(request)
+        live_request = LiveRequest(handler.typed, channel, receive, 0.0, 0.0)
+        first = await live_request.first_event()
+        await EventStreamResponse(live_request, first, OPENAI, SilentWriter(), 10.0)({}, receive, send)
 
     asyncio.run(answer())
     assert handler.cancelled == ["id"]

@@ -18,8 +18,7 @@ from api.events import (
     ToolCallDelta,
     Usage,
 )
-from api.http.fields.answer_parts import Envelope, usage_object
-from api.http.fields.answer_shapes import (
+from api.http.chat_completions.answer_shapes import (
     CalledFunction,
     ChatChoice,
     ChatCompletion,
@@ -32,15 +31,15 @@ from api.http.fields.answer_shapes import (
     ToolCallObject,
     TopLogprob,
 )
-from api.http.fields.prompt_logprobs import prompt_logprobs_object
-from api.http.transport.errors import error_object
+from api.http.fields.answer_outline import AnswerOutline
+from api.http.fields.answer_parts import error_object, prompt_logprobs_object, usage_object
 
 
 class ChunkWriter:
     """Turns one request's events into the objects of a stream; ``feed`` may return several or none."""
 
-    def __init__(self, envelope: Envelope) -> None:
-        self._envelope = envelope
+    def __init__(self, outline: AnswerOutline) -> None:
+        self._outline = outline
 
     def feed(self, event: TextEvent) -> list[Any]:
         match event:
@@ -48,17 +47,17 @@ class ChunkWriter:
                 return self._of_piece(index, piece)
             case Accepted():
                 first: Delta = {"role": "assistant", "content": "", "refusal": None}
-                return [self._chunk(index, first) for index in range(self._envelope.num_choices)]
+                return [self._chunk(index, first) for index in range(self._outline.num_choices)]
             case ChoiceFinished(choice_index=index, finish_reason=reason):
-                return [self._chunk(index, {}, finish_reason=self._envelope.finish_reason(reason))]
+                return [self._chunk(index, {}, finish_reason=self._outline.finish_reason(reason))]
             case Finished(usage=usage):
-                return [self._summary(usage)] if self._envelope.includes_usage else []
+                return [self._summary(usage)] if self._outline.includes_usage else []
             case Failed(error=error):
                 return [error_object(error)]
 
     def _of_piece(self, index: int, piece: OutputPiece) -> list[ChatCompletionChunk]:
         chunks: list[ChatCompletionChunk] = []
-        if piece.reasoning and self._envelope.shows_reasoning:
+        if piece.reasoning and self._outline.shows_reasoning:
             reasoning: Delta = {"reasoning_content": piece.reasoning, "reasoning": piece.reasoning}
             chunks.append(self._chunk(index, reasoning))
         if piece.content or piece.logprobs:
@@ -68,7 +67,7 @@ class ChunkWriter:
         return chunks
 
     def _calls(self, pieces: tuple[ToolCallDelta, ...]) -> Delta:
-        if self._envelope.uses_functions:
+        if self._outline.uses_functions:
             arguments = "".join(piece.arguments for piece in pieces)
             names = [piece.name for piece in pieces if piece.name is not None]
             return {"function_call": _called(names[0] if names else None, arguments)}
@@ -87,24 +86,24 @@ class ChunkWriter:
             "logprobs": logprobs_object(logprobs) if logprobs else None,
             "finish_reason": finish_reason,
         }
-        chunk = _chunk_of(self._envelope, [choice])
-        if self._envelope.includes_usage:
+        chunk = _chunk_of(self._outline, [choice])
+        if self._outline.includes_usage:
             chunk["usage"] = None
         return chunk
 
     def _summary(self, usage: Usage) -> ChatCompletionChunk:
-        chunk = _chunk_of(self._envelope, [])
+        chunk = _chunk_of(self._outline, [])
         chunk["usage"] = usage_object(usage)
         return chunk
 
 
-def _chunk_of(envelope: Envelope, choices: list[ChunkChoice]) -> ChatCompletionChunk:
+def _chunk_of(outline: AnswerOutline, choices: list[ChunkChoice]) -> ChatCompletionChunk:
     return {
-        "id": envelope.response_id,
+        "id": outline.response_id,
         "object": "chat.completion.chunk",
-        "created": envelope.created_seconds,
-        "model": envelope.model,
-        "system_fingerprint": envelope.system_fingerprint,
+        "created": outline.created_seconds,
+        "model": outline.model,
+        "system_fingerprint": outline.system_fingerprint,
         "choices": choices,
     }
 
@@ -130,9 +129,9 @@ class _Choice:
 class ChatCollector:
     """Gathers one request's events for an answer in one piece."""
 
-    def __init__(self, envelope: Envelope) -> None:
-        self._envelope = envelope
-        self._choices = [_Choice() for _ in range(envelope.num_choices)]
+    def __init__(self, outline: AnswerOutline) -> None:
+        self._outline = outline
+        self._choices = [_Choice() for _ in range(outline.num_choices)]
         self._prompt: list[PromptTokens] = []  # as the first choice has it
 
     def feed(self, event: TextEvent) -> None:
@@ -142,20 +141,20 @@ class ChatCollector:
                 if piece.prompt is not None and index == 0:
                     self._prompt.append(piece.prompt)
             case ChoiceFinished(choice_index=index, finish_reason=reason):
-                self._choices[index].finish_reason = self._envelope.finish_reason(reason)
+                self._choices[index].finish_reason = self._outline.finish_reason(reason)
 
     def answer(self, usage: Usage) -> ChatCompletion:
         answer: ChatCompletion = {
-            "id": self._envelope.response_id,
+            "id": self._outline.response_id,
             "object": "chat.completion",
-            "created": self._envelope.created_seconds,
-            "model": self._envelope.model,
-            "system_fingerprint": self._envelope.system_fingerprint,
+            "created": self._outline.created_seconds,
+            "model": self._outline.model,
+            "system_fingerprint": self._outline.system_fingerprint,
             "choices": [self._choice(index, choice) for index, choice in enumerate(self._choices)],
             "usage": usage_object(usage),
         }
-        if self._envelope.num_prompt_logprobs is not None:
-            num_top = self._envelope.num_prompt_logprobs
+        if self._outline.num_prompt_logprobs is not None:
+            num_top = self._outline.num_prompt_logprobs
             answer["prompt_logprobs"] = prompt_logprobs_object(self._prompt, num_top)
         return answer
 
@@ -163,7 +162,7 @@ class ChatCollector:
         return {
             "index": index,
             "message": self._message(choice),
-            "logprobs": logprobs_object(choice.logprobs) if self._envelope.includes_logprobs else None,
+            "logprobs": logprobs_object(choice.logprobs) if self._outline.includes_logprobs else None,
             "finish_reason": choice.finish_reason,
         }
 
@@ -174,10 +173,10 @@ class ChatCollector:
             "content": None if choice.calls and not content else content,
             "refusal": None,
         }
-        if reasoning and self._envelope.shows_reasoning:
+        if reasoning and self._outline.shows_reasoning:
             message["reasoning_content"] = message["reasoning"] = reasoning
         calls = [_whole_call(pieces) for _, pieces in sorted(choice.calls.items())]
-        if calls and self._envelope.uses_functions:
+        if calls and self._outline.uses_functions:
             message["function_call"] = calls[0]["function"]
         elif calls:
             message["tool_calls"] = calls

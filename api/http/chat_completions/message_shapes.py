@@ -32,14 +32,16 @@ def _part_tag(value: object) -> str:
 AssistantPart = Annotated[
     Annotated[TextPart, Tag("<text>")] | Annotated[RefusalPart, Tag("<refusal>")], Discriminator(_part_tag)
 ]
-_CONTENT = by_json_type("a string or a list of content parts")
-TextContent = Annotated[Annotated[str, Tag(STRING_TAG)] | Annotated[list[TextPart], Tag(LIST_TAG)], _CONTENT]
+_TEXT_OR_PARTS = by_json_type("a string or a list of content parts")
+TextContent = Annotated[
+    Annotated[str, Tag(STRING_TAG)] | Annotated[list[TextPart], Tag(LIST_TAG)], _TEXT_OR_PARTS
+]
 AssistantContent = Annotated[
-    Annotated[str, Tag(STRING_TAG)] | Annotated[list[AssistantPart], Tag(LIST_TAG)], _CONTENT
+    Annotated[str, Tag(STRING_TAG)] | Annotated[list[AssistantPart], Tag(LIST_TAG)], _TEXT_OR_PARTS
 ]
 
 
-_ARGUMENTS = by_json_type("a string of JSON or an object")
+_JSON_TEXT_OR_OBJECT = by_json_type("a string of JSON or an object")
 
 
 class FunctionCall(WireModel):
@@ -47,7 +49,9 @@ class FunctionCall(WireModel):
 
     name: Annotated[str, Field(min_length=1)]
     arguments: (
-        Annotated[Annotated[str, Tag(STRING_TAG)] | Annotated[dict[str, Any], Tag(OBJECT_TAG)], _ARGUMENTS]
+        Annotated[
+            Annotated[str, Tag(STRING_TAG)] | Annotated[dict[str, Any], Tag(OBJECT_TAG)], _JSON_TEXT_OR_OBJECT
+        ]
         | None
     ) = None
 

@@ -1,4 +1,4 @@
-"""A chat's messages, from the wire to what the model's template reads."""
+"""A chat's messages, from the wire to what the model's template takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from api.http.compatibility.objects import OBJECTS
 
 
 def check_num_messages(data: object, context_length: int) -> None:
-    """Raises ContextLengthError for more messages than the context has tokens, before they are read."""
+    """Raises ContextLengthError for more messages than the context has tokens, before they are checked."""
     messages = data.get("messages") if isinstance(data, dict) else None
     if isinstance(messages, list) and len(messages) > context_length:
         raise ContextLengthError(

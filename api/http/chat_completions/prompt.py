@@ -1,4 +1,4 @@
-"""What the model reads in a chat: messages, tools and the switches of its template."""
+"""What the prompt of a chat is made of: messages, tools and the switches of its template."""
 
 from __future__ import annotations
 

@@ -18,10 +18,9 @@ from api.events import (
     TokenLogprob,
     Usage,
 )
-from api.http.fields.answer_parts import Envelope, usage_object
-from api.http.fields.answer_shapes import TextChoice, TextCompletion, TextLogprobs
-from api.http.fields.prompt_logprobs import prompt_logprobs_object
-from api.http.transport.errors import error_object
+from api.http.completions.answer_shapes import TextChoice, TextCompletion, TextLogprobs
+from api.http.fields.answer_outline import AnswerOutline
+from api.http.fields.answer_parts import error_object, prompt_logprobs_object, usage_object
 
 
 class LogprobColumns:
@@ -81,19 +80,19 @@ def _alternatives(token: TokenLogprob) -> dict[str, float]:
 class TextWriter:
     """Turns one request's events into the objects of a stream; ``feed`` may return several or none."""
 
-    def __init__(self, envelope: Envelope) -> None:
-        self._envelope = envelope
-        self._columns = [LogprobColumns(envelope.num_echo_logprobs) for _ in range(envelope.num_choices)]
+    def __init__(self, outline: AnswerOutline) -> None:
+        self._outline = outline
+        self._columns = [LogprobColumns(outline.num_echo_logprobs) for _ in range(outline.num_choices)]
 
     def feed(self, event: TextEvent) -> list[Any]:
         match event:
             case OutputDelta(choice_index=index, piece=piece):
                 return [self._chunk(self._of_piece(index, piece))]
             case ChoiceFinished(choice_index=index, finish_reason=reason):
-                last = self._envelope.finish_reason(reason)
+                last = self._outline.finish_reason(reason)
                 return [self._chunk(text_choice(index, "", None, last))]
             case Finished(usage=usage):
-                return [self._summary(usage)] if self._envelope.includes_usage else []
+                return [self._summary(usage)] if self._outline.includes_usage else []
             case Failed(error=error):
                 return [error_object(error)]
         return []
@@ -103,13 +102,13 @@ class TextWriter:
         return text_choice(index, piece.content, columns if columns["tokens"] else None, None)
 
     def _chunk(self, choice: TextChoice) -> TextCompletion:
-        chunk = text_completion(self._envelope, [choice])
-        if self._envelope.includes_usage:
+        chunk = text_completion(self._outline, [choice])
+        if self._outline.includes_usage:
             chunk["usage"] = None
         return chunk
 
     def _summary(self, usage: Usage) -> TextCompletion:
-        chunk = text_completion(self._envelope, [])
+        chunk = text_completion(self._outline, [])
         chunk["usage"] = usage_object(usage)
         return chunk
 
@@ -117,43 +116,43 @@ class TextWriter:
 class TextCollector:
     """Gathers one request's events for an answer in one piece."""
 
-    def __init__(self, envelope: Envelope) -> None:
-        self._envelope = envelope
-        self._pieces: list[list[OutputPiece]] = [[] for _ in range(envelope.num_choices)]
-        self._finish_reasons = ["stop"] * envelope.num_choices
+    def __init__(self, outline: AnswerOutline) -> None:
+        self._outline = outline
+        self._pieces: list[list[OutputPiece]] = [[] for _ in range(outline.num_choices)]
+        self._finish_reasons = ["stop"] * outline.num_choices
 
     def feed(self, event: TextEvent) -> None:
         match event:
             case OutputDelta(choice_index=index, piece=piece):
                 self._pieces[index].append(piece)
             case ChoiceFinished(choice_index=index, finish_reason=reason):
-                self._finish_reasons[index] = self._envelope.finish_reason(reason)
+                self._finish_reasons[index] = self._outline.finish_reason(reason)
 
     def answer(self, usage: Usage) -> TextCompletion:
-        whole = text_completion(self._envelope, [self._choice(i) for i in range(self._envelope.num_choices)])
+        whole = text_completion(self._outline, [self._choice(i) for i in range(self._outline.num_choices)])
         whole["usage"] = usage_object(usage)
         return whole
 
     def _choice(self, index: int) -> TextChoice:
         pieces = self._pieces[index]
         text = "".join(piece.content for piece in pieces)
-        columns = LogprobColumns(self._envelope.num_echo_logprobs)
-        logprobs = columns.convert(pieces) if self._envelope.includes_logprobs else None
+        columns = LogprobColumns(self._outline.num_echo_logprobs)
+        logprobs = columns.convert(pieces) if self._outline.includes_logprobs else None
         choice = text_choice(index, text, logprobs, self._finish_reasons[index])
-        num_top = self._envelope.num_prompt_logprobs
+        num_top = self._outline.num_prompt_logprobs
         if num_top is not None:
             parts = [piece.prompt for piece in pieces if piece.prompt is not None]
             choice["prompt_logprobs"] = prompt_logprobs_object(parts, num_top)
         return choice
 
 
-def text_completion(envelope: Envelope, choices: list[TextChoice]) -> TextCompletion:
+def text_completion(outline: AnswerOutline, choices: list[TextChoice]) -> TextCompletion:
     return {
-        "id": envelope.response_id,
+        "id": outline.response_id,
         "object": "text_completion",
-        "created": envelope.created_seconds,
-        "model": envelope.model,
-        "system_fingerprint": envelope.system_fingerprint,
+        "created": outline.created_seconds,
+        "model": outline.model,
+        "system_fingerprint": outline.system_fingerprint,
         "choices": choices,
     }
 

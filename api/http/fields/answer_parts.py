@@ -1,60 +1,24 @@
-"""What all objects of one answer share, and the parts that both dialects write alike."""
+"""The parts of answers that several dialects write alike."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from api.events import Usage
-from api.http.fields.answer_shapes import UsageObject
-from api.http.fields.generation_shape import GenerationFields
-from api.server_handler import ServedModel
-from api.types import FinishReason, GenerationRequest
+from api.errors import ApiError
+from api.events import PromptTokens, TokenLogprob, Usage
+from api.http.fields.answer_shapes import ErrorAnswer, PromptLogprob, PromptLogprobs, UsageObject
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    response_id: str
-    model: str  # the name that the client used
-    created_seconds: int
-    system_fingerprint: str
-    num_choices: int = 1
-    includes_usage: bool = False
-    includes_logprobs: bool = False
-    uses_functions: bool = False  # calls in the form that preceded tool_calls
-    shows_reasoning: bool = True
-    num_echo_logprobs: int | None = None  # alternatives to the tokens of an echoed prompt; None: none of it
-    num_prompt_logprobs: int | None = None  # the same, of a prompt in a field of its own
-
-    @classmethod
-    def of(
-        cls,
-        body: GenerationFields,
-        request: GenerationRequest,
-        served: ServedModel,
-        *,
-        uses_functions: bool = False,
-        shows_reasoning: bool = True,
-        echoes: bool = False,
-    ) -> Envelope:
-        return cls(
-            response_id=request.request_id,
-            model=body.model,
-            created_seconds=int(time.time()),
-            system_fingerprint=served.fingerprint,
-            num_choices=request.num_sequences,
-            includes_usage=body.includes_usage,
-            includes_logprobs=body.num_top_logprobs is not None,
-            uses_functions=uses_functions,
-            shows_reasoning=shows_reasoning,
-            num_echo_logprobs=body.num_top_logprobs if echoes else None,
-            num_prompt_logprobs=body.prompt_logprobs,
-        )
-
-    def finish_reason(self, reason: FinishReason) -> str:
-        if reason is FinishReason.TOOL_CALLS and self.uses_functions:
-            return "function_call"
-        return reason.value
+def error_object(error: ApiError) -> ErrorAnswer:
+    """``{"error": {"message", "type", "param", "code"}}``"""
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.type,
+            "param": error.param,
+            "code": error.code,
+        }
+    }
 
 
 def usage_object(usage: Usage) -> UsageObject:
@@ -69,3 +33,21 @@ def usage_object(usage: Usage) -> UsageObject:
             "rejected_prediction_tokens": usage.num_rejected_prediction_tokens,
         },
     }
+
+
+def prompt_logprobs_object(parts: Iterable[PromptTokens], num_top: int) -> PromptLogprobs:
+    """vLLM's: one object for each token, with itself and the ``num_top`` likeliest in its place."""
+    found: PromptLogprobs = []
+    for part in parts:
+        for index, token in enumerate(part.tokens):
+            is_first = part.has_first and index == 0
+            found.append(None if is_first else _by_id(token, num_top))
+    return found
+
+
+def _by_id(token: TokenLogprob, num_top: int) -> dict[str, PromptLogprob]:
+    return {str(each.token_id): _entry(each) for each in (*token.top[:num_top], token)}
+
+
+def _entry(token: TokenLogprob) -> PromptLogprob:
+    return {"logprob": token.logprob, "rank": token.rank, "decoded_token": token.text}

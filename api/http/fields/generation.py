@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable, Mapping
 
 from api.errors import InvalidRequestError
-from api.http.fields.aliases import one_of_names
 from api.http.fields.generation_shape import GenerationFields
+from api.http.fields.validation import one_of_names
 from api.server_handler import ServedModel
 from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, TextPrompts, ToolUse
 

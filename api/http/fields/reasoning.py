@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from api.http.fields.aliases import one_of_names
 from api.http.fields.reasoning_shapes import Reasoning, ReasoningFields, ThinkingSwitch
+from api.http.fields.validation import one_of_names
 
 _SWITCHES = {"enabled": True, "disabled": False}
 

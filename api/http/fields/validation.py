@@ -1,8 +1,8 @@
-"""Validates a parsed body and turns pydantic's findings into one error that names the field."""
+"""Checks of a parsed body: pydantic's findings as one error that names the field, names that disagree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from api.errors import InvalidRequestError
 
 Model = TypeVar("Model", bound=BaseModel)
+Value = TypeVar("Value", str, int, float)
 
 _JSON_TYPE_NAMES = {
     "NoneType": "null",
@@ -91,3 +92,12 @@ def unknown_fields(body: BaseModel, path: str = "") -> Iterator[str]:
             yield from unknown_fields(value, f"{path}{name}.")
         elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
             yield from (found for each in value for found in unknown_fields(each, f"{path}{name}[]."))
+
+
+def one_of_names(values: Mapping[str, Value | None]) -> Value | None:
+    """The value of a field that goes by several names; raises InvalidRequestError where they disagree."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if len(set(given.values())) > 1:
+        first, second, *_ = given
+        raise InvalidRequestError(f"'{second}' contradicts '{first}'.", param=second)
+    return next(iter(given.values()), None)

@@ -1,1 +1,1 @@
-"""The description of the API: ``GET /openapi.json``."""
+"""The list of endpoints, made of what the routes say: ``GET /openapi.json``, and the short one, ``GET /``."""

@@ -1,1 +1,1 @@
-"""How the server is: ``GET /``, ``GET /health`` and ``GET /stats``."""
+"""How the server is: ``GET /health`` and ``GET /stats``."""

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
 
 import structlog
 from fastapi import Request, Response
 
-from api.events import TextEvent, Usage
 from api.http.transport.client_identity import cache_salt_of, client_id_of
 from api.http.transport.context import HttpContext
-from api.http.transport.event_stream import EventStreamResponse, EventWriter
+from api.http.transport.dialect import Collector, EventWriter, dialect_of
+from api.http.transport.event_stream import EventStreamResponse
 from api.http.transport.json_answers import json_answer
-from api.http.transport.live_request import Exchange
+from api.http.transport.live_request import LiveRequest
 from api.types import GenerationRequest
 
 log = structlog.get_logger(__name__)
-
-
-class Collector(Protocol):
-    """An API dialect's way of making one object of all events."""
-
-    def feed(self, event: TextEvent) -> None: ...
-
-    def answer(self, usage: Usage) -> Any: ...
 
 
 async def stream_answer(
     request: Request, http: HttpContext, generation: GenerationRequest, writer: EventWriter
 ) -> Response:
     """Raises what Failed carries as long as it is the first event: the status is still open then."""
-    exchange = _submit(request, http, generation)
-    first = await exchange.first_event()
-    return EventStreamResponse(exchange, first, writer, http.config.keep_alive_seconds)
+    live_request = _submit(request, http, generation)
+    first = await live_request.first_event()
+    dialect = dialect_of(request.scope)
+    return EventStreamResponse(live_request, first, dialect, writer, http.config.keep_alive_seconds)
 
 
 async def whole_answer(
@@ -46,14 +38,14 @@ async def whole_answer(
     return json_answer(answer)
 
 
-def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> Exchange:
+def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> LiveRequest:
     owned = replace(
         generation,
         client_id=client_id_of(request, http.client_secret),
         cache_salt=cache_salt_of(request, generation.cache_salt, shares=http.config.share_prefix_cache),
         x_request_id=request.state.x_request_id,
     )
-    return Exchange(
+    return LiveRequest(
         handler=http.handler,
         channel=http.handler.submit(owned),
         receive=request.receive,

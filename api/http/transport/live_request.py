@@ -21,8 +21,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
-class Exchange:
-    """Ties a request's channel to its connection and its time limit (0: none)."""
+class LiveRequest:
+    """A request's channel, its connection and its time limit (0: none)."""
 
     handler: ServerHandler
     channel: Channel

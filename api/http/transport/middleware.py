@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ServerSideError
+from api.http.transport.dialect import dialect_of
 from api.http.transport.json_answers import error_answer
 
 log = structlog.get_logger(__name__)
@@ -29,12 +30,13 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        header = (b"x-request-id", request_id.encode("ascii"))
         scope.setdefault("state", {})["x_request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), header]}
+                names = dialect_of(scope).request_id_headers  # known by now: the route has been found
+                own = [(name.encode(), request_id.encode()) for name in names]
+                message = {**message, "headers": [*message.get("headers", ()), *own]}
             await send(message)
 
         with structlog.contextvars.bound_contextvars(x_request_id=request_id):
@@ -78,4 +80,5 @@ class ErrorBoundaryMiddleware:
             log.exception("unexpected error", method=scope["method"], path=scope["path"])
             if has_started:
                 raise  # nothing can be said any more; the server closes the connection
-            await error_answer(ServerSideError("The server met an unexpected error."))(scope, receive, send)
+            error = ServerSideError("The server met an unexpected error.")
+            await error_answer(error, dialect_of(scope))(scope, receive, send)

@@ -12,14 +12,14 @@ import structlog
 from fastapi import Request
 from pydantic import BaseModel
 
-from api.errors import ApiError
+from api.errors import ApiError, BodyTooLargeError, ContentTypeError
 from api.http.compatibility.foreign import FOREIGN_NAMES
 from api.http.fields.validation import unknown_fields
-from api.http.transport.body import parse_json, receive_body
 from api.http.transport.body_line import Checkpoint, is_large
-from api.http.transport.content_encoding import decode
+from api.http.transport.content_encoding import Decoder, decode, decoders_of
 from api.http.transport.context import HttpContext
 from api.http.transport.json_structure import JsonLimits
+from api.http.transport.strict_json import parse_json
 from api.server_handler import ServedModel
 
 log = structlog.get_logger(__name__)
@@ -31,15 +31,15 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Intake(Generic[Body, Result]):
-    """What becomes of a JSON text; ``read`` runs on whichever thread has the time."""
+class BodyParser(Generic[Body, Result]):
+    """Makes of a JSON text what a route works with; ``run`` goes on whichever thread has the time."""
 
     parse: Callable[[object, ServedModel, bool], Body]
     convert: Callable[[Body, ServedModel], Result]
     served: ServedModel
     accepts_any_model: bool
 
-    def read(self, text: bytes, check_wanted: Checkpoint) -> tuple[Body, Result, list[str]]:
+    def run(self, text: bytes, check_wanted: Checkpoint) -> tuple[Body, Result, list[str]]:
         """Returns the typed body, what ``convert`` makes of it, and the fields that nobody knows."""
         data = parse_json(text, JsonLimits.of(self.served))
         log.debug("request", body=f"{len(text)} bytes" if is_large(len(text)) else data)
@@ -51,7 +51,7 @@ class Intake(Generic[Body, Result]):
         return body, result, [name for name in looked_at if name not in FOREIGN_NAMES]
 
 
-async def read_body(
+async def accept_body(
     request: Request,
     http: HttpContext,
     parse: Callable[[object, ServedModel, bool], Body],
@@ -61,12 +61,12 @@ async def read_body(
     try:
         http.require_serving()
         text = await _receive_text(request, http)
-        intake = Intake(parse, convert, http.handler.served_model, http.config.accept_any_model)
+        parser = BodyParser(parse, convert, http.handler.served_model, http.config.accept_any_model)
         if is_large(len(text)):
-            read = partial(intake.read, text)
-            body, result, unknown = await http.body_line.run(len(text), request.receive, read)
+            work = partial(parser.run, text)
+            body, result, unknown = await http.body_line.run(len(text), request.receive, work)
         else:
-            body, result, unknown = intake.read(text, lambda: None)
+            body, result, unknown = parser.run(text, lambda: None)
     except ApiError as error:
         http.handler.record_refusal(error)
         raise
@@ -76,7 +76,7 @@ async def read_body(
 
 async def _receive_text(request: Request, http: HttpContext) -> bytes:
     max_bytes = http.config.max_body_bytes
-    raw = await receive_body(request, max_bytes)
+    raw = await _receive_body(request, max_bytes)
     if not raw.decoders:
         return raw.data
 
@@ -84,3 +84,44 @@ async def _receive_text(request: Request, http: HttpContext) -> bytes:
         return decode(raw.data, raw.decoders, max_bytes)
 
     return await http.body_line.run(len(raw.data), request.receive, inflate)
+
+
+@dataclass(frozen=True, slots=True)
+class _RawBody:
+    """As it came; ``decoders`` undo its content codings."""
+
+    data: bytes
+    decoders: tuple[Decoder, ...]
+
+
+async def _receive_body(request: Request, max_bytes: int) -> _RawBody:
+    """Raises ContentTypeError, ContentEncodingError, BodyTooLargeError and ClientDisconnect."""
+    _check_content_type(request.headers.get("content-type"))
+    decoders = decoders_of(",".join(request.headers.getlist("content-encoding")))
+    _check_declared_length(request.headers.get("content-length"), max_bytes)
+    chunks: list[bytes] = []
+    num_bytes = 0
+    async for chunk in request.stream():
+        num_bytes += len(chunk)
+        if num_bytes > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+    return _RawBody(b"".join(chunks), decoders)
+
+
+def _check_content_type(value: str | None) -> None:
+    media_type = (value or "").partition(";")[0].strip().lower()
+    if media_type in ("", "application/json") or media_type.endswith("+json"):
+        return
+    raise ContentTypeError(
+        f"The content type {media_type!r} is not supported; send 'Content-Type: application/json'."
+    )
+
+
+def _check_declared_length(value: str | None, max_bytes: int) -> None:
+    if value is not None and value.isdecimal() and int(value) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The request body is larger than {max_bytes} bytes.")

@@ -19,7 +19,7 @@ from api.events import (
     Usage,
 )
 from api.http.chat_completions.answer import ChatCollector, ChunkWriter
-from api.http.fields.answer_parts import Envelope
+from api.http.fields.answer_outline import AnswerOutline
 from api.types import FinishReason
 
 USAGE = Usage(7, 3, 2, 1, 5, 6)
@@ -32,8 +32,8 @@ CALL = (
 SECOND_CALL = OutputPiece(tool_calls=(ToolCallDelta(1, "{}", "call_2", "g"),))
 
 
-def envelope(**fields: Any) -> Envelope:
-    return Envelope("chatcmpl-1", "model", 1700000000, "fp_1", **fields)
+def outline(**fields: Any) -> AnswerOutline:
+    return AnswerOutline("chatcmpl-1", "model", 1700000000, "fp_1", **fields)
 
 
 def events(
@@ -45,7 +45,7 @@ def events(
 
 
 def chunks(all_events: list[TextEvent], **fields: Any) -> list[dict[str, Any]]:
-    writer = ChunkWriter(envelope(**fields))
+    writer = ChunkWriter(outline(**fields))
     found = [chunk for event in all_events for chunk in writer.feed(event)]
     for chunk in found:
         ChatCompletionChunk.model_validate(chunk, strict=True)
@@ -59,7 +59,7 @@ def deltas(*pieces: OutputPiece, reason: FinishReason = FinishReason.STOP, **fie
 
 
 def whole(all_events: list[TextEvent], **fields: Any) -> dict[str, Any]:
-    collector = ChatCollector(envelope(**fields))
+    collector = ChatCollector(outline(**fields))
     for event in all_events:
         collector.feed(event)
     answer = collector.answer(USAGE)
@@ -209,7 +209,7 @@ def test_logprobs_without_text_are_not_lost() -> None:
 
 
 def test_a_failure_is_an_error_object() -> None:
-    [payload] = ChunkWriter(envelope()).feed(Failed("r", ServerSideError("broken")))
+    [payload] = ChunkWriter(outline()).feed(Failed("r", ServerSideError("broken")))
     assert payload == {
         "error": {"message": "broken", "type": "server_error", "param": None, "code": "internal_error"}
     }

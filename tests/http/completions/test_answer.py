@@ -21,14 +21,14 @@ from api.events import (
     Usage,
 )
 from api.http.completions.answer import LogprobColumns, TextCollector, TextWriter
-from api.http.fields.answer_parts import Envelope
+from api.http.fields.answer_outline import AnswerOutline
 from api.types import FinishReason
 
 USAGE = Usage(7, 3)
 
 
-def envelope(**fields: Any) -> Envelope:
-    return Envelope("cmpl-1", "model", 1700000000, "fp_1", **fields)
+def outline(**fields: Any) -> AnswerOutline:
+    return AnswerOutline("cmpl-1", "model", 1700000000, "fp_1", **fields)
 
 
 def token(raw: bytes, logprob: float = -1.0, *top: TokenLogprob) -> TokenLogprob:
@@ -47,12 +47,12 @@ EVENTS: list[TextEvent] = [
 
 
 def chunks(**fields: Any) -> list[dict[str, Any]]:
-    writer = TextWriter(envelope(num_choices=2, **fields))
+    writer = TextWriter(outline(num_choices=2, **fields))
     return [chunk for event in EVENTS for chunk in writer.feed(event)]
 
 
 def whole(**fields: Any) -> dict[str, Any]:
-    collector = TextCollector(envelope(num_choices=2, **fields))
+    collector = TextCollector(outline(num_choices=2, **fields))
     for event in EVENTS:
         collector.feed(event)
     answer = collector.answer(USAGE)
@@ -136,7 +136,7 @@ def test_a_prompt_in_a_field_of_its_own() -> None:
     first = replace(token(b"A"), token_id=5)
     second = replace(token(b"B", -1.5, replace(token(b"C", -0.5), token_id=7, rank=1)), token_id=6, rank=3)
     piece = OutputPiece(prompt=PromptTokens((first, second), has_first=True))
-    collector = TextCollector(envelope(num_prompt_logprobs=1))
+    collector = TextCollector(outline(num_prompt_logprobs=1))
     collector.feed(OutputDelta("r", 0, piece))
     (choice,) = collector.answer(USAGE)["choices"]
     assert choice["prompt_logprobs"] == [
@@ -168,5 +168,5 @@ def test_offsets_count_characters_however_the_text_is_cut(text: str, data: st.Da
 
 
 def test_a_failure_is_an_error_object() -> None:
-    [payload] = TextWriter(envelope()).feed(Failed("r", ServerSideError("broken")))
+    [payload] = TextWriter(outline()).feed(Failed("r", ServerSideError("broken")))
     assert payload["error"]["code"] == "internal_error"

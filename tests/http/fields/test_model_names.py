@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from api.errors import InvalidRequestError, ModelNotFoundError
-from api.http.fields.model_names import check_model_name, model_object
-from api.types import SamplingDefaults
+from api.http.fields.model_names import check_model_name
 from tests.http.converting import SERVED
 
 LONG = "x" * 2_000_000
@@ -24,8 +21,3 @@ def test_any_name_ends_somewhere_because_answers_repeat_it() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         check_model_name(LONG, SERVED, accept_any_model=True)
     assert caught.value.param == "model"
-
-
-def test_the_folders_sampling_is_shown() -> None:
-    served = replace(SERVED, sampling_defaults=SamplingDefaults(temperature=0.6, max_tokens=9))
-    assert model_object("tiny", served)["sampling_defaults"] == {"temperature": 0.6, "max_tokens": 9}

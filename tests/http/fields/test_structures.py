@@ -7,6 +7,9 @@ from api.types import Structure
 from tests.http.converting import Convert
 
 SCHEMA = {"$schema": "x", "type": "integer", "exclusiveMinimum": 0}
+# ``response_format`` in the words of llama.cpp, llama-cpp-python, Together, Fireworks and TGI
+FORM_SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+NAMED_SCHEMA = {"name": "n", "schema": FORM_SCHEMA}
 TOOL = {"type": "function", "function": {"name": "f"}}
 STRICT_TOOL = {"type": "function", "function": {"name": "g", "strict": True}}
 
@@ -62,6 +65,68 @@ def test_each_way_to_ask(convert: Convert, fields: dict[str, Any], expected: Str
 )
 def test_structured_outputs(convert: Convert, name: str, value: Any, expected: Structure) -> None:
     assert convert(structured_outputs={name: value}).structure == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            {"type": "json_object", "schema": FORM_SCHEMA},
+            Structure("json_schema", FORM_SCHEMA, "response_format.schema"),
+        ),
+        (
+            {"type": "json_schema", "schema": FORM_SCHEMA},
+            Structure("json_schema", FORM_SCHEMA, "response_format.schema"),
+        ),
+        (
+            {"type": "json_object", "schema": '{"type": "null"}'},
+            Structure("json_schema", {"type": "null"}, "response_format.schema"),
+        ),
+        ({"type": "json_object", "json_schema": NAMED_SCHEMA}, Structure("json_schema", FORM_SCHEMA)),
+        ({"type": "json_object", "schema": None}, Structure("json_object")),
+        (
+            {"type": "json", "value": FORM_SCHEMA},
+            Structure("json_schema", FORM_SCHEMA, "response_format.value"),
+        ),
+        ({"type": "regex", "value": "a+"}, Structure("regex", "a+", "response_format.value")),
+        ({"type": "regex", "pattern": "a+"}, Structure("regex", "a+", "response_format.pattern")),
+        (
+            {"type": "grammar", "grammar": "root ::= x"},
+            Structure("lark", "root ::= x", "response_format.grammar"),
+        ),
+        ({"type": "grammar", "value": "start: x"}, Structure("lark", "start: x", "response_format.value")),
+    ],
+)
+def test_each_form_of_response_format(convert: Convert, form: dict[str, Any], expected: Structure) -> None:
+    assert convert(response_format=form).structure == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "param"),
+    [
+        ({"type": "text", "schema": FORM_SCHEMA}, "response_format.schema"),
+        ({"type": "text", "json_schema": NAMED_SCHEMA}, "response_format.json_schema"),
+        (
+            {"type": "json_object", "schema": FORM_SCHEMA, "json_schema": NAMED_SCHEMA},
+            "response_format.schema",
+        ),
+        ({"type": "json_object", "schema": "{"}, "response_format.schema"),
+        ({"type": "json_object", "schema": 5}, "response_format.schema"),
+        ({"type": "json_object", "grammar": "start: x"}, "response_format.grammar"),
+        ({"type": "json"}, "response_format.value"),
+        ({"type": "regex"}, "response_format.value"),
+        ({"type": "regex", "value": FORM_SCHEMA}, "response_format.value"),
+        ({"type": "regex", "value": "a", "pattern": "a"}, "response_format.pattern"),
+        ({"type": "grammar"}, "response_format.grammar"),
+        ({"type": "structural_tag", "structures": [], "triggers": []}, "response_format.type"),
+    ],
+)
+def test_what_does_not_go_together_in_response_format(
+    convert: Convert, form: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        convert(response_format=form)
+    assert caught.value.param == param
 
 
 @pytest.mark.parametrize(

@@ -82,22 +82,22 @@ def test_large_bodies_wait_in_line_and_shorter_ones_pass_them() -> None:
     run(test)
 
 
-def test_a_body_whose_client_leaves_the_line_is_not_read() -> None:
+def test_a_body_whose_client_leaves_the_line_is_not_parsed() -> None:
     async def test(line: BodyLine, gate: Gate) -> None:
         first = asyncio.create_task(line.run(LARGE, stays, gate))
         await begun(gate)
-        read: list[int] = []
+        parsed: list[int] = []
         with pytest.raises(ClientDisconnect):
-            await line.run(LARGE, leaves, lambda _: read.append(1))
+            await line.run(LARGE, leaves, lambda _: parsed.append(1))
         gate.is_open.set()
         await first
         assert await line.run(LARGE, stays, lambda _: 7) == 7
-        assert read == []
+        assert parsed == []
 
     run(test)
 
 
-def test_a_body_whose_client_leaves_meanwhile_is_read_no_further() -> None:
+def test_a_body_whose_client_leaves_meanwhile_is_parsed_no_further() -> None:
     async def test(line: BodyLine, gate: Gate) -> None:
         has_left = asyncio.Event()
 
@@ -105,11 +105,11 @@ def test_a_body_whose_client_leaves_meanwhile_is_read_no_further() -> None:
             await has_left.wait()
             return {"type": "http.disconnect"}
 
-        reading = asyncio.create_task(line.run(LARGE, receive, gate))
+        working = asyncio.create_task(line.run(LARGE, receive, gate))
         await begun(gate)
         has_left.set()
         with pytest.raises(ClientDisconnect):
-            await reading
+            await working
         gate.is_open.set()
         assert await line.run(LARGE, stays, lambda _: 7) == 7  # the thread is through with the other one
 

@@ -23,7 +23,7 @@ def raw_deflate(data: bytes) -> bytes:
     return deflater.compress(data) + deflater.flush()
 
 
-def read(encoding: str, body: bytes) -> bytes:
+def inflate(encoding: str, body: bytes) -> bytes:
     return decode(body, decoders_of(encoding), MAX_BYTES)
 
 
@@ -42,7 +42,7 @@ def read(encoding: str, body: bytes) -> bytes:
     ],
 )
 def test_encodings_are_undone(encoding: str, body: bytes) -> None:
-    assert read(encoding, body) == TEXT
+    assert inflate(encoding, body) == TEXT
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, nonsense", "gzip, gzip, gzip, gzip"])
@@ -56,7 +56,7 @@ def test_what_cannot_be_undone_is_said(encoding: str) -> None:
 @pytest.mark.parametrize("body", [TEXT, b"", pack_gzip(TEXT)[:-9], zlib.compress(TEXT)[:-9], b"\x78\x9c\xff"])
 def test_damaged_data_are_refused(encoding: str, body: bytes) -> None:
     with pytest.raises(InvalidRequestError, match="damaged or cut off") as caught:
-        read(encoding, body)
+        inflate(encoding, body)
     assert caught.value.status == 400
 
 
@@ -64,7 +64,7 @@ def test_a_damaged_sum_is_refused() -> None:
     body = bytearray(pack_gzip(TEXT))
     body[-6] ^= 1
     with pytest.raises(InvalidRequestError):
-        read("gzip", bytes(body))
+        inflate("gzip", bytes(body))
 
 
 @pytest.mark.parametrize("num_bytes", [MAX_BYTES, MAX_BYTES + 1])
@@ -73,17 +73,17 @@ def test_the_limit_is_that_of_the_inflated_text(num_bytes: int, encoding: str, p
     assert callable(pack)
     body = pack(b"a" * num_bytes)
     if num_bytes <= MAX_BYTES:
-        assert len(read(encoding, body)) == num_bytes
+        assert len(inflate(encoding, body)) == num_bytes
     else:
         with pytest.raises(BodyTooLargeError):
-            read(encoding, body)
+            inflate(encoding, body)
 
 
 def test_a_bomb_is_not_inflated() -> None:
     bomb = pack_gzip(pack_gzip(bytes(50_000_000)))
     tracemalloc.start()
     with pytest.raises(BodyTooLargeError):
-        read("gzip, gzip", bomb)
+        inflate("gzip, gzip", bomb)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes < 1_000_000
@@ -91,4 +91,4 @@ def test_a_bomb_is_not_inflated() -> None:
 
 def test_thousands_of_tiny_members_are_refused() -> None:
     with pytest.raises(InvalidRequestError):
-        read("gzip", pack_gzip(b"") * 5000)
+        inflate("gzip", pack_gzip(b"") * 5000)

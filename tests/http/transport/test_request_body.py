@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from api.http.transport import request_body as intake
+from api.http.transport import request_body
 from tests.fakes.server_handler import FakeServerHandler
 from tests.http.conftest import ClientFactory
 
@@ -25,7 +25,9 @@ def send(client: httpx.AsyncClient, content: bytes, encoding: str = "identity") 
 
 
 @pytest.mark.parametrize("body", [BODY, LONG])
-def test_a_compressed_body_is_read(client: httpx.AsyncClient, handler: FakeServerHandler, body: Any) -> None:
+def test_a_compressed_body_is_inflated(
+    client: httpx.AsyncClient, handler: FakeServerHandler, body: Any
+) -> None:
     assert send(client, gzip.compress(orjson.dumps(body)), "gzip").status_code == 200
     prompt: Any = handler.requests[0].prompt
     assert prompt.messages[0]["content"] == body["messages"][0]["content"]
@@ -53,21 +55,21 @@ def test_what_cannot_be_inflated_is_refused(
     assert handler.refused_codes == [code]
 
 
-def test_a_large_body_is_read_as_a_small_one(client: httpx.AsyncClient, handler: FakeServerHandler) -> None:
+def test_a_large_body_is_parsed_as_a_small_one(client: httpx.AsyncClient, handler: FakeServerHandler) -> None:
     assert send(client, orjson.dumps(LONG)).status_code == 200
     wrong = send(client, orjson.dumps(LONG | {"temperature": 3}))
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "temperature")
     assert handler.refused_codes == ["invalid_value"]
 
 
-def test_others_are_answered_while_a_large_body_is_read(
+def test_others_are_answered_while_a_large_body_is_parsed(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_read = threading.Event()
-    parse_json = intake.parse_json
+    may_go_on = threading.Event()
+    parse_json = request_body.parse_json
 
     def wait_and_parse(text: bytes, limits: Any) -> Any:
-        assert len(text) < 1000 or is_read.wait(10)
+        assert len(text) < 1000 or may_go_on.wait(10)
         return parse_json(text, limits)
 
     async def both() -> tuple[httpx.Response, ...]:
@@ -75,15 +77,15 @@ def test_others_are_answered_while_a_large_body_is_read(
         await asyncio.sleep(0)
         small = [await client.get("/health"), await client.post(CHAT, json=BODY)]
         assert not large.done()
-        is_read.set()
+        may_go_on.set()
         return (*small, await large)
 
-    monkeypatch.setattr(intake, "parse_json", wait_and_parse)
+    monkeypatch.setattr(request_body, "parse_json", wait_and_parse)
     assert [response.status_code for response in asyncio.run(both())] == [200, 200, 200]
 
 
 @pytest.mark.parametrize("path", [CHAT, "/tokenize"])
-def test_more_messages_than_tokens_are_refused_unread(client: httpx.AsyncClient, path: str) -> None:
+def test_more_messages_than_tokens_are_refused_unchecked(client: httpx.AsyncClient, path: str) -> None:
     body = BODY | {"messages": [{"role": "nobody"}] * 4097}
     response = asyncio.run(client.post(path, json=body))
     error = response.json()["error"]

@@ -1,61 +1,17 @@
-"""Receives a body with a hard limit on its size, and parses it strictly."""
+"""Parses JSON strictly, and no more of it than a server can bear."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 
-from api.errors import BodyTooLargeError, ContentTypeError, InvalidRequestError
-from api.http.transport.content_encoding import Decoder, decoders_of
+from api.errors import InvalidRequestError
 from api.http.transport.json_structure import JsonLimits, JsonStructure, structure_of
 
 _MAX_DEPTH = 256  # of arrays and objects: whoever walks through them later may do so by recursion
-
-
-@dataclass(frozen=True, slots=True)
-class RawBody:
-    """As it came; ``decoders`` undo its content codings."""
-
-    data: bytes
-    decoders: tuple[Decoder, ...]
-
-
-async def receive_body(request: Request, max_bytes: int) -> RawBody:
-    """Raises ContentTypeError, ContentEncodingError, BodyTooLargeError and ClientDisconnect."""
-    _check_content_type(request.headers.get("content-type"))
-    decoders = decoders_of(",".join(request.headers.getlist("content-encoding")))
-    _check_declared_length(request.headers.get("content-length"), max_bytes)
-    chunks: list[bytes] = []
-    num_bytes = 0
-    async for chunk in request.stream():
-        num_bytes += len(chunk)
-        if num_bytes > max_bytes:
-            raise _too_large(max_bytes)
-        chunks.append(chunk)
-    return RawBody(b"".join(chunks), decoders)
-
-
-def _check_content_type(value: str | None) -> None:
-    media_type = (value or "").partition(";")[0].strip().lower()
-    if media_type in ("", "application/json") or media_type.endswith("+json"):
-        return
-    raise ContentTypeError(
-        f"The content type {media_type!r} is not supported; send 'Content-Type: application/json'."
-    )
-
-
-def _check_declared_length(value: str | None, max_bytes: int) -> None:
-    if value is not None and value.isdecimal() and int(value) > max_bytes:
-        raise _too_large(max_bytes)
-
-
-def _too_large(max_bytes: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"The request body is larger than {max_bytes} bytes.")
 
 
 def parse_json(text: bytes, limits: JsonLimits) -> Any:

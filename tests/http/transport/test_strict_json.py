@@ -1,8 +1,8 @@
 import pytest
 
 from api.errors import InvalidRequestError
-from api.http.transport.body import parse_json
 from api.http.transport.json_structure import JsonLimits
+from api.http.transport.strict_json import parse_json
 
 AMPLE = JsonLimits(max_containers=1_000_000, max_keys=1_000_000, max_strings=1_000_000, max_values=1_000_000)
 
