@@ -110,7 +110,7 @@ class BatchGenerator:
         sampled = self._read()
         self.read_seconds = time.monotonic()
         if not is_early:
-            self._forward.settle()
+            self._forward.compute_saves()
         self._in_flight = None
         self._undispatched = _Built(logits, plan.spans, rows, drafted) if plan.spans else None
         if not self._leaves_dispatch:
@@ -126,7 +126,7 @@ class BatchGenerator:
             self._in_flight = self._dispatch(built)
 
     def reset(self) -> None:
-        """Forgets the step in flight and all sequences' state; what they brought is kept, for they go on."""
+        """Forgets the step in flight and all sequences' state; what they brought stays, for they go on."""
         self._in_flight = self._undispatched = None
         self._sampler.prepare((), 0)  # no random numbers are kept for a step that does not come
         self._states.reset()
@@ -140,7 +140,7 @@ class BatchGenerator:
         state = self._forward.state()
         if sum(array.nbytes for array in state) > self.early_limit_bytes:
             return False
-        self._forward.settle()
+        self._forward.compute_saves()
         dispatch(logits, *state)
         return True
 

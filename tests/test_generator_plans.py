@@ -156,7 +156,7 @@ class Failing:
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         raise StepFailed
 
-    def settle(self) -> None: ...
+    def compute_saves(self) -> None: ...
 
     def state(self) -> list[mx.array]:
         return []

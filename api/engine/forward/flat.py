@@ -182,8 +182,8 @@ class FlatForward:
         run = self._forward if layout.chunks or not self.is_compiled else self.compiled
         return run(layout, token_ids)
 
-    def settle(self) -> None:
-        self._store.settle()
+    def compute_saves(self) -> None:
+        self._store.compute_saves()
 
     def state(self) -> list[mx.array]:
         return self._store.arrays()

@@ -25,7 +25,7 @@ from api.step_plan import Span, StepPlan
 
 
 class GroupedBlocks:
-    """``BlockKeeper`` of KV and, behind it, of state."""
+    """``CachedBlocks`` of KV and, behind it, of state."""
 
     def __init__(self, kv: BlockStore, states: StateStore) -> None:
         self._kv = kv
@@ -99,9 +99,9 @@ class GroupedForward:
         outputs.update({order[i]: logits[i : i + 1] for i, span in enumerate(rows) if span.num_logits})
         return _joined(outputs)
 
-    def settle(self) -> None:
-        self._store.settle()
-        self._states.settle()
+    def compute_saves(self) -> None:
+        self._store.compute_saves()
+        self._states.compute_saves()
 
     def state(self) -> list[mx.array]:
         return self._store.arrays() + self._states.arrays()
@@ -176,7 +176,7 @@ class GroupedForward:
 
     def _wait(self) -> None:
         """Until the step under way has ended: this one is about to be computed, and writes to the slots."""
-        self.settle()
+        self.compute_saves()
         mx.synchronize()
 
     def _finish(self, logits: mx.array | None) -> None:

@@ -10,7 +10,7 @@ from api.engine.forward.attention.attention import Attention
 from api.engine.forward.flat import FlatLayer, FlatMask
 from api.engine.forward.kv.store import KVStore
 from api.engine.forward.latent import LatentLayer, latent_attention
-from api.engine.forward.slot_caches import FetchedPrompt, FetchedRows
+from api.engine.forward.slot_caches import PromptSlotCache, RowsSlotCache
 from api.engine.forward.step_context import StepContext
 from api.step_plan import Span
 
@@ -64,7 +64,7 @@ class AttendingViews:
         return PromptLayer(self._layers[layer], span.start)
 
 
-class FetchingViews:
+class SlotCacheViews:
     """For models that do something of their own with what the cache returns."""
 
     def __init__(self, step: StepContext, store: KVStore, windows: Windows, row_mask_axes: int = 4) -> None:
@@ -75,13 +75,13 @@ class FetchingViews:
 
     def rows(self, layer: int) -> Any:
         kv, window = self._store.layers[layer], self._windows[layer]
-        return FetchedRows(self._step, self._store, kv, window, self._row_mask_axes)
+        return RowsSlotCache(self._step, self._store, kv, window, self._row_mask_axes)
 
-    def prompt(self, layer: int, span: Span) -> FetchedPrompt:
-        return FetchedPrompt(self._store, self._store.layers[layer], span, self._windows[layer])
+    def prompt(self, layer: int, span: Span) -> PromptSlotCache:
+        return PromptSlotCache(self._store, self._store.layers[layer], span, self._windows[layer])
 
 
-class LatentViews(FetchingViews):
+class LatentViews(SlotCacheViews):
     """For models that attend over latents where there is one token in a row, and unfold them otherwise."""
 
     def __init__(self, step: StepContext, store: KVStore, windows: Windows) -> None:

@@ -21,7 +21,7 @@ from api.step_plan import Span
 _LENGTH_STEP = 32
 
 
-class FetchedPrompt:
+class PromptSlotCache:
     """The cache of one layer for the tokens of one span, ``[1, n]``."""
 
     def __init__(self, store: KVStore, kv: LayerKV, span: Span, window: int | None) -> None:
@@ -51,7 +51,7 @@ class FetchedPrompt:
         return pair
 
 
-class FetchedRows:
+class RowsSlotCache:
     """The cache of one layer for single tokens of several sequences, ``[rows, 1]``."""
 
     def __init__(

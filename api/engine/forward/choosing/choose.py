@@ -25,7 +25,7 @@ from api.engine.forward.choosing.self_check import SelfCheck, SelfCheckError
 from api.engine.forward.compiled_steps import STEPS_BEFORE_TRACE
 from api.engine.forward.flat import FlatForward, FlatLayer, make_store
 from api.engine.forward.grouped import GroupedForward
-from api.engine.forward.grouped_layers import AttendingViews, FetchingViews, LatentViews
+from api.engine.forward.grouped_layers import AttendingViews, LatentViews, SlotCacheViews
 from api.engine.forward.interface import Forward
 from api.engine.forward.kv.slot_array import QuantizedFormat
 from api.engine.forward.kv.store import KVStore
@@ -51,7 +51,7 @@ class ChosenForward:
 
     forward: Forward
     slot_bytes: Callable[[int], int]  # tokens of one sequence -> bytes
-    has_slots: bool = False  # its state lies in the plan's slots: it can be kept in blocks and loaded
+    has_slots: bool = False  # its state lies in the plan's slots: it can be saved in blocks and loaded
     # A sequence may begin with a copy of another's slot, at any token before its end.
     can_copy: bool = False
     can_rewind: bool = False  # tokens computed in vain can be computed again, with others in their place
@@ -232,8 +232,8 @@ class _Candidates:
         store = KVStore(None for _ in windows)
         for views in (
             LatentViews(self._step, store, windows),
-            FetchingViews(self._step, store, windows),
-            FetchingViews(self._step, store, windows, row_mask_axes=5),
+            SlotCacheViews(self._step, store, windows),
+            SlotCacheViews(self._step, store, windows, row_mask_axes=5),
         ):
             yield GroupedForward(self._model, caches, store, views, self._step)
 

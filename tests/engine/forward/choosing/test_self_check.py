@@ -168,7 +168,7 @@ def test_whatever_a_forward_raises_means_not_this_one() -> None:
         def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
             raise IndexError("no such thing")
 
-        def settle(self) -> None: ...
+        def compute_saves(self) -> None: ...
 
         def state(self) -> list[mx.array]:
             return []
