@@ -95,12 +95,13 @@ class BatchGenerator:
     def step(self, plan: StepPlan) -> list[StepNews]:
         """Runs ``plan``; returns what the previous one drafted, scored and sampled ([] if it had no rows).
 
-        Raises whatever the forward or the device raises, for this plan or the previous one; call
-        ``reset`` then. What concerns one row alone comes as that token's ``error``.
+        Raises UnknownSequenceError for a span of a sequence that was not added or has ended, and whatever the
+        forward or the device raises, for this plan or the previous one; call ``reset`` then. What concerns
+        one row alone comes as that token's ``error``.
         """
         self.dispatch()
         self._states.release(plan.released)
-        self._states.end(plan.ended)
+        self._states.remove(plan.ended)
         rows = self._states.rows(plan.spans)
         drafted = self._drafter(plan, rows)
         token_ids = self._input_ids(plan.spans)
