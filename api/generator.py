@@ -95,12 +95,13 @@ class BatchGenerator:
     def step(self, plan: StepPlan) -> list[StepNews]:
         """Runs ``plan``; returns what the previous one drafted, scored and sampled ([] if it had no rows).
 
-        Raises whatever the forward or the device raises, for this plan or the previous one; call
-        ``reset`` then. What concerns one row alone comes as that token's ``error``.
+        Raises UnknownSequenceError for a span of a sequence that was not added or has ended, and whatever the
+        forward or the device raises, for this plan or the previous one; call ``reset`` then. What concerns
+        one row alone comes as that token's ``error``.
         """
         self.dispatch()
         self._states.release(plan.released)
-        self._states.end(plan.ended)
+        self._states.remove(plan.ended)
         rows = self._states.rows(plan.spans)
         drafted = self._drafter(plan, rows)
         token_ids = self._input_ids(plan.spans)
@@ -110,7 +111,7 @@ class BatchGenerator:
         sampled = self._read()
         self.read_seconds = time.monotonic()
         if not is_early:
-            self._forward.settle()
+            self._forward.compute_saves()
         self._in_flight = None
         self._undispatched = _Built(logits, plan.spans, rows, drafted) if plan.spans else None
         if not self._leaves_dispatch:
@@ -126,7 +127,7 @@ class BatchGenerator:
             self._in_flight = self._dispatch(built)
 
     def reset(self) -> None:
-        """Forgets the step in flight and all sequences' state; what they brought is kept, for they go on."""
+        """Forgets the step in flight and all sequences' state; what they brought stays, for they go on."""
         self._in_flight = self._undispatched = None
         self._sampler.prepare((), 0)  # no random numbers are kept for a step that does not come
         self._states.reset()
@@ -140,7 +141,7 @@ class BatchGenerator:
         state = self._forward.state()
         if sum(array.nbytes for array in state) > self.early_limit_bytes:
             return False
-        self._forward.settle()
+        self._forward.compute_saves()
         dispatch(logits, *state)
         return True
 

@@ -56,15 +56,15 @@ class Span:
 class Draft:
     """What the draft model does for one sequence before the step's rows run.
 
-    It reads tokens that it has not read yet, the newest one last, and says how the text may go on. Its KV
-    lies in slots of the same classes and indices as the sequence's own.
+    It computes tokens that it has not computed yet, the newest one last, and says how the text may go on. Its
+    KV lies in slots of the same classes and indices as the sequence's own.
     """
 
     sequence_id: int
     slot: Slot
-    start: int  # tokens of the sequence that it has read
-    token_ids: tuple[int, ...]  # those that it reads now
-    num_proposals: int = 0  # as many as its span has DRAFTED ones; 0: it only reads
+    start: int  # tokens of the sequence that it has computed
+    token_ids: tuple[int, ...]  # those that it computes now
+    num_proposals: int = 0  # as many as its span has DRAFTED ones; 0: it only prefills
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,9 @@ class SlotMove:
 
 @dataclass(frozen=True, slots=True)
 class BlockSave:
-    """Keep tokens ``start .. start + num_tokens - 1`` of a slot, which steps before have written."""
+    """Copy out tokens ``start .. start + num_tokens - 1`` of a slot, which steps before have written,
+    as a block.
+    """
 
     block_id: int
     slot: Slot
@@ -90,7 +92,7 @@ class BlockSave:
 
 @dataclass(frozen=True, slots=True)
 class BlockLoad:
-    """Copy kept blocks, one behind another, to the front of a slot, and the state kept with the last one."""
+    """Copy cached blocks, one behind another, to the front of a slot, and the state behind the last one."""
 
     block_ids: tuple[int, ...]
     slot: Slot
@@ -101,14 +103,14 @@ class StepPlan:
     """What one forward pass computes. Numbers and ids only, so it can be logged, replayed and sent.
 
     What a sequence brings for its whole life, such as how it samples, the generator was told before.
-    Applied in the order of the fields: forget what was released and what ended, drop blocks, save blocks,
+    Applied in the order of the fields: forget what was released and what ended, evict blocks, save blocks,
     close holes, set the number of slots of each class, load blocks, move, draft, run the spans (single-token
     spans first).
     """
 
     released: tuple[int, ...] = ()  # sequence ids whose state may be dropped
     ended: tuple[int, ...] = ()  # those of them that no later plan will name
-    dropped_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
+    evicted_blocks: tuple[int, ...] = ()  # block ids; never one that the same plan saves or loads
     saves: tuple[BlockSave, ...] = ()
     compactions: tuple[SlotMove, ...] = ()  # within a class, from its last slots to free ones before them
     num_slots: tuple[tuple[int, int], ...] = ()  # (class capacity, slots its arrays must have)
@@ -192,7 +194,7 @@ class StepOutput:
     error: ApiError | None = None
     choice_index: int = 0
     logprobs: SampledLogprobs | None = None
-    num_cached_tokens: int = 0  # of the prompt: what the prefix cache had when it was first read
+    num_cached_tokens: int = 0  # of the prompt: what the prefix cache had when it was first admitted
     prompt_logprobs: tuple[SampledLogprobs, ...] = ()  # of its next tokens, from the second one on
     predicted: PredictedTokens = NOTHING_PREDICTED
 

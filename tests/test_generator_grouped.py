@@ -52,7 +52,7 @@ def test_a_state_goes_along_when_slots_are_moved_together(name: str) -> None:
 
 @pytest.mark.device
 @pytest.mark.parametrize("name", GROUPED)
-def test_a_conversation_goes_on_from_a_kept_state(name: str) -> None:
+def test_a_conversation_goes_on_from_a_saved_state(name: str) -> None:
     loop = create_mlx_loop(choose(name)[0], platform(), CACHED)
     history = draw_tokens(21, seed=0)
     cached = []
@@ -66,11 +66,11 @@ def test_a_conversation_goes_on_from_a_kept_state(name: str) -> None:
         history = history + result.token_ids + draw_tokens(9, seed=turn)
     assert cached[0][0] == 0
     for (num_cached, _), (_, num_before) in zip(cached[1:], cached, strict=False):
-        assert num_cached >= num_before - 3 * BLOCK_TOKENS  # a state is kept at every second block
+        assert num_cached >= num_before - 3 * BLOCK_TOKENS  # a state is saved at every second block
 
 
 @pytest.mark.parametrize("name", GROUPED)
-def test_a_prefix_that_many_share_is_read_once(name: str) -> None:
+def test_a_prefix_that_many_share_is_prefilled_once(name: str) -> None:
     loop = create_mlx_loop(choose(name)[0], platform(), CACHED)
     shared = draw_tokens(64, seed=1)
     prompts = [shared + draw_tokens(3 + i, seed=10 + i) for i in range(4)]

@@ -12,6 +12,7 @@ import mlx.core as mx
 import pytest
 
 from api.engine.sampling.sampler import Sampler
+from api.engine.sampling.state import UnknownSequenceError
 from api.engine.sequences.sequence import Sequence
 from api.engine.speculation.speculation import Speculation
 from api.generator import BatchGenerator
@@ -156,7 +157,7 @@ class Failing:
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         raise StepFailed
 
-    def settle(self) -> None: ...
+    def compute_saves(self) -> None: ...
 
     def state(self) -> list[mx.array]:
         return []
@@ -174,5 +175,5 @@ def test_a_sequence_that_ended_is_forgotten_even_if_that_step_fails() -> None:
         generator.reset()
     with pytest.raises(StepFailed):
         generator.step(StepPlan(released=(1,), ended=(1,)))
-    with pytest.raises(KeyError):
+    with pytest.raises(UnknownSequenceError, match="sequence 1"):
         generator.step(StepPlan(spans=(span,)))

@@ -1,4 +1,4 @@
-"""The prefix cache over tiny random models: what is copied answers as what was read."""
+"""The prefix cache over tiny random models: what is copied answers as what was computed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_turn(name: str, loop: Loop[BatchGenerator], prompt: list[int], number:
 @pytest.mark.device
 @pytest.mark.parametrize("name", FLAT)
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_each_turn_of_a_conversation_reads_only_what_is_new(name: str, device: str) -> None:
+def test_each_turn_of_a_conversation_prefills_only_what_is_new(name: str, device: str) -> None:
     on = platform() if device == "cpu" else gpu_like_platform()
     loop = create_mlx_loop(choose(name, on=on)[0], on, SIZES)
     history = draw_tokens(21, seed=0)
@@ -45,13 +45,13 @@ def test_each_turn_of_a_conversation_reads_only_what_is_new(name: str, device: s
         num_cached = check_turn(name, loop, history, turn, max_tokens=11 + turn)
         assert num_cached == num_computed // BLOCK_TOKENS * BLOCK_TOKENS
         history = history + loop.results[f"r{turn}"].token_ids
-        num_computed = len(history) - 1  # the last token of an answer is never read by the model
+        num_computed = len(history) - 1  # the last token of an answer is never computed
         history += draw_tokens(5 + 9 * turn, seed=turn)
     assert len(history) > 200
 
 
 @pytest.mark.parametrize("name", FLAT)
-def test_a_prefix_that_many_wait_for_is_read_once(name: str) -> None:
+def test_a_prefix_that_many_wait_for_is_prefilled_once(name: str) -> None:
     loop = create_mlx_loop(choose(name)[0], platform(), SIZES)
     shared = draw_tokens(90, seed=1)
     prompts = [shared + draw_tokens(3 + i, seed=10 + i) for i in range(4)]

@@ -1,4 +1,4 @@
-"""The prefix cache on disk over tiny random models: what one process read, the next one answers from."""
+"""The prefix cache on disk over tiny random models: what one process computed, the next one answers from."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 from api.assembly.disk import open_prefix_disk
 from api.config import EngineConfig
 from api.engine.disk.prefix_disk import NoPrefixDisk, PrefixDisk
-from api.engine.memory.account import KVMemory
+from api.engine.memory.account import BlockSizes, KVMemory
 from api.engine.memory.block_cache import BlockCache
-from api.engine.memory.block_sizes import BlockSizes
 from api.engine.memory.prefix_cache import NoPrefixCache
 from api.engine.memory.sequence_memory import SequenceMemory
 from api.engine.memory.slots import SlotPool
@@ -37,7 +36,7 @@ from tests.engine.tiny_models import (
 pytestmark = pytest.mark.usefixtures("tiny_classes")
 
 BLOCK_TOKENS = 8
-STRIDE_TOKENS = 16  # where a recurrent state is kept
+STRIDE_TOKENS = 16  # where a recurrent state is saved
 MAX_TOKENS = 9
 
 
@@ -77,14 +76,14 @@ class Process:
             while (blocks := reading.next()) is not None:
                 self.disk.adopt(blocks)
                 stats = self.cache.stats()
-                assert self.kept_bytes() == stats.used_bytes <= stats.limit_bytes
+                assert self.cached_bytes() == stats.used_bytes <= stats.limit_bytes
             self.loop.add(sequence)
 
-    def kept_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Of all blocks' arrays."""
         states = getattr(self.forward, "_states", None)
         num_bytes: int = self.forward._store.block_bytes
-        return num_bytes + (states.kept_bytes if states is not None else 0)
+        return num_bytes + (states.cached_bytes if states is not None else 0)
 
     def ask(self, prompt: list[int], salt: str = "") -> int:
         """Checks the answer; returns how many of the prompt's tokens were cached."""
@@ -212,7 +211,7 @@ def test_a_prompt_longer_than_memory_begins_with_what_fits(tmp_path: Path) -> No
     assert second.ask(prompt) == 48
 
 
-def test_after_a_failed_step_everything_is_read_again(tmp_path: Path) -> None:
+def test_after_a_failed_step_everything_is_computed_again(tmp_path: Path) -> None:
     prompt = draw_tokens(45)
     process = Process(tmp_path)
     process.ask(prompt)

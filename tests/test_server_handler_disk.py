@@ -13,10 +13,9 @@ from api.engine.disk.index import DiskIndex
 from api.engine.disk.prefix_disk import PrefixDisk
 from api.engine.disk.reader import BlockReader
 from api.engine.disk.writer import BlockWriter
-from api.engine.memory.account import KVMemory
+from api.engine.memory.account import BlockSizes, KVMemory
 from api.engine.memory.block_cache import BlockCache
 from api.engine.memory.block_keys import HashedBlockKeys
-from api.engine.memory.block_sizes import BlockSizes
 from tests.engine.disk.blocks import LAYOUTS, create_arrays
 from tests.fakes.serving_handler import assert_nothing_left, events_of, run, serving, text_of
 from tests.threads.fakes import FakeEngine, create_engine, create_request

@@ -22,7 +22,7 @@ from api.engine.disk.reader import BlockReader
 from api.engine.disk.weights import weights_digest
 from api.engine.disk.writer import BlockWriter
 from api.engine.disk.written_through import WrittenThrough, probe_layouts
-from api.engine.forward.interface import Forward, KeepsBlocks
+from api.engine.forward.interface import Forward, HasCachedBlocks
 from api.engine.memory.block_cache import BlockCache
 from api.engine.memory.block_keys import HashedBlockKeys
 from api.engine.memory.prefix_cache import PrefixCache
@@ -51,7 +51,7 @@ def open_prefix_disk(
     """
     if config.prefix_cache_dir is None:
         return NoPrefixDisk(), forward
-    if not isinstance(cache, BlockCache) or not isinstance(forward, KeepsBlocks):
+    if not isinstance(cache, BlockCache) or not isinstance(forward, HasCachedBlocks):
         report("Prefix cache on disk: off for this forward")
         return NoPrefixDisk(), forward
     keeper, sizes = forward.blocks, cache.sizes

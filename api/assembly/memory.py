@@ -13,9 +13,8 @@ from api.engine.device.platform import Platform
 from api.engine.forward.choosing.choose import ChosenForward
 from api.engine.forward.kv.block_store import PIECE_BLOCKS
 from api.engine.loading.load import LoadedModel
-from api.engine.memory.account import KVMemory
+from api.engine.memory.account import BlockSizes, KVMemory
 from api.engine.memory.block_cache import BlockCache
-from api.engine.memory.block_sizes import BlockSizes
 from api.engine.memory.plan import Needs, kv_budget
 from api.engine.memory.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.memory.sequence_memory import SequenceMemory

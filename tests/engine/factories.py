@@ -12,9 +12,8 @@ from unittest import mock
 from api.engine.budget.step_budget import StepBudget
 from api.engine.memory import sequence_memory
 from api.engine.memory import slots as kv_slots
-from api.engine.memory.account import KVMemory
+from api.engine.memory.account import BlockSizes, KVMemory
 from api.engine.memory.block_cache import BlockCache
-from api.engine.memory.block_sizes import BlockSizes
 from api.engine.memory.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.memory.sequence_memory import SequenceMemory
 from api.engine.memory.slots import SlotPool
@@ -35,6 +34,11 @@ from tests.engine.fake_generator import (
 GREEDY = SamplingParams(temperature=0.0)
 SCORING = SamplingParams(temperature=0.0, num_prompt_logprobs=0)
 MAX_SCORED_ROWS = 12  # of a step
+
+
+def compute_tokens(sequence: Sequence, num_tokens: int) -> None:
+    """As steps do that sample nothing."""
+    sequence._compute(num_tokens)
 
 
 @contextmanager

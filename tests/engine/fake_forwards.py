@@ -24,7 +24,7 @@ class StatelessForward:
         self.plans: list[StepPlan] = []
         self.num_resets = 0
 
-    def settle(self) -> None: ...
+    def compute_saves(self) -> None: ...
 
     def state(self) -> list[mx.array]:
         return []
@@ -77,7 +77,7 @@ class FailingForward:
             raise StepFailed
         return logits
 
-    def settle(self) -> None: ...
+    def compute_saves(self) -> None: ...
 
     def state(self) -> list[mx.array]:
         return self._forward.state()

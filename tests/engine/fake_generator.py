@@ -79,7 +79,7 @@ class FakeKV:
 
     def apply(self, plan: StepPlan) -> None:
         """Drops and saves blocks, closes holes, gives slots up, grows, loads, moves, as a plan promises."""
-        for block_id in plan.dropped_blocks:
+        for block_id in plan.evicted_blocks:
             del self.blocks[block_id]
         for save in plan.saves:
             tokens = self.row(save.slot)[save.start : save.start + save.num_tokens]
@@ -125,12 +125,12 @@ class FakeDrafter:
         self.kv = FakeKV()
         self._guess = guess
         self._draft_seconds = draft_seconds  # of a forward, whatever its rows
-        self._read_seconds = read_seconds  # beside that, for each token that is read
-        self.num_read_tokens = 0
+        self._read_seconds = read_seconds  # beside that, for each token that is prefilled
+        self.num_prefilled_tokens = 0
         self.expected: dict[int, list[int]] = {}  # what its slots must hold, by sequence id
 
     def __call__(self, plan: StepPlan) -> dict[int, tuple[int, ...]]:
-        self.kv.apply(replace(plan, saves=(), loads=(), dropped_blocks=()))
+        self.kv.apply(replace(plan, saves=(), loads=(), evicted_blocks=()))
         return {d.sequence_id: tokens for d in plan.drafts if (tokens := self._run(d))}
 
     def seconds(self, plan: StepPlan) -> float:
@@ -139,7 +139,7 @@ class FakeDrafter:
         return depth * self._draft_seconds + num_read * self._read_seconds
 
     def _run(self, draft: Draft) -> tuple[int, ...]:
-        self.num_read_tokens += len(draft.token_ids)
+        self.num_prefilled_tokens += len(draft.token_ids)
         assert self.kv.row(draft.slot)[: draft.start] == self.expected[draft.sequence_id]
         self.kv.write(draft.slot, draft.start, draft.token_ids)
         known = self.kv.row(draft.slot)[: draft.start + len(draft.token_ids)]
@@ -221,7 +221,7 @@ class FakeGenerator:
         return 0.01 + self._seconds_per_row * plan.num_rows + self.drafter.seconds(plan)
 
     def _check_draft(self, draft: Draft, plan: StepPlan) -> None:
-        """It reads what is known, behind what it has read, and for rows of the step."""
+        """It computes what is known, behind what it has computed, and for rows of the step."""
         span = next(span for span in plan.spans if span.sequence_id == draft.sequence_id)
         known = [*self._known[draft.sequence_id][: span.start], *span.token_ids]
         end = draft.start + len(draft.token_ids)

@@ -36,7 +36,7 @@ class OracleSpeculation(NoSpeculation):
             return
         for sequence in decoding:
             room = min(room_for_proposals(sequence), self._draw.randint(0, self._most))
-            sequence.proposals = self._spoilt(self._oracle(sequence)[:room])
+            sequence.propose(self._spoilt(self._oracle(sequence)[:room]))
             self.num_proposed_tokens += len(sequence.proposals)
 
     def accept(self, sequence_id: int) -> None:

@@ -104,7 +104,7 @@ def _apply(forward: Forward, plan: StepPlan, visits: list[Visit]) -> list[int]:
     """Runs a step; returns the sequences that have ended."""
     ids = [token for span in plan.spans for token in span.token_ids]
     logits = forward(plan, mx.array(ids, dtype=mx.int32))
-    forward.settle()
+    forward.compute_saves()
     mx.eval(logits, forward.state())
     sampled = iter(mx.argmax(logits, axis=-1).tolist() if logits.shape[0] else [])
     for span in plan.spans:

@@ -25,7 +25,7 @@ class Line:
             self.num_sequences, num_prompt_tokens, arrival_seconds=self.clock.now, max_tokens=10
         )
         sequence.client_id, sequence.priority = client_id, priority
-        self.order.arrive(sequence)
+        self.order.add(sequence)
         self.waiting.append(sequence)
         return sequence
 
@@ -42,10 +42,10 @@ class Line:
     def serve_next(self) -> Sequence:
         """Reads the first one's prompt and writes its whole answer."""
         sequence = self.sorted()[0]
-        self.order.served(sequence, sequence.num_prompt_tokens, sequence.max_tokens)
+        self.order.charge(sequence, sequence.num_prompt_tokens, sequence.max_tokens)
         self.let_go(sequence)
         return sequence
 
     def let_go(self, sequence: Sequence) -> None:
         self.waiting.remove(sequence)
-        self.order.leave(sequence)
+        self.order.remove(sequence)

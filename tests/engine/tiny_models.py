@@ -19,9 +19,8 @@ from api.engine.device.noise import device_noise
 from api.engine.device.platform import Platform, detect_platform
 from api.engine.forward.choosing.choose import ChosenForward, choose_forward
 from api.engine.forward.model_package import class_finder, load_model_package
-from api.engine.memory.account import KVMemory
+from api.engine.memory.account import BlockSizes, KVMemory
 from api.engine.memory.block_cache import BlockCache
-from api.engine.memory.block_sizes import BlockSizes
 from api.engine.memory.prefix_cache import NoPrefixCache, PrefixCache
 from api.engine.memory.sequence_memory import SequenceMemory
 from api.engine.memory.slots import SlotPool

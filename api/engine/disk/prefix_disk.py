@@ -60,7 +60,7 @@ class PrefixDisk:
 
     def _adopt(self, read: BlocksRead) -> None:
         salt = read.reading.sequence.cache_salt
-        ids = self._cache.adopt(salt, read.parent_key, read.blocks)
+        ids = self._cache.insert(salt, read.parent_key, read.blocks)
         self._keeper.drop(self._cache.take_evicted())
         for block_id, block, arrays in zip(ids, read.blocks, read.arrays, strict=False):
             if block_id is not None:

@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from api.engine.device.host_arrays import Layout, layout_of
 from api.engine.disk.writer import BlockWriter
-from api.engine.forward.interface import BlockKeeper, Forward
+from api.engine.forward.interface import CachedBlocks, Forward
 from api.step_plan import BlockSave, Slot, Span, StepPlan
 
 
@@ -16,7 +16,7 @@ class WrittenThrough:
     """``Forward`` by another one. Batch thread only."""
 
     def __init__(
-        self, forward: Forward, keeper: BlockKeeper, writer: BlockWriter, layouts: tuple[Layout, ...]
+        self, forward: Forward, keeper: CachedBlocks, writer: BlockWriter, layouts: tuple[Layout, ...]
     ) -> None:
         """``layouts``: of a block without state, and of one with it."""
         self.name = forward.name
@@ -30,8 +30,8 @@ class WrittenThrough:
         self._saves = plan.saves
         return self._forward(plan, token_ids)
 
-    def settle(self) -> None:
-        self._forward.settle()
+    def compute_saves(self) -> None:
+        self._forward.compute_saves()
         for save in self._saves:
             layout = self._layouts[save.with_state]
             self._writer.offer(save.key, layout, partial(self._keeper.export, save.block_id))
@@ -46,7 +46,7 @@ class WrittenThrough:
 
 
 def probe_layouts(
-    forward: Forward, keeper: BlockKeeper, block_tokens: int, *, has_state: bool
+    forward: Forward, keeper: CachedBlocks, block_tokens: int, *, has_state: bool
 ) -> tuple[Layout, ...]:
     """What blocks are made up of: without state, and with it where there is one. Resets the forward."""
     ids, slot = (0,) * block_tokens, Slot(block_tokens, 0)
@@ -56,7 +56,7 @@ def probe_layouts(
     mx.eval(forward.state())
     saves = tuple(BlockSave(i, slot, 0, block_tokens, with_state=bool(i)) for i in range(1 + has_state))
     forward(StepPlan(saves=saves, num_slots=num_slots), mx.zeros((0,), dtype=mx.int32))
-    forward.settle()
+    forward.compute_saves()
     layouts = tuple(layout_of(keeper.export(save.block_id)) for save in saves)
     forward.reset()
     return layouts

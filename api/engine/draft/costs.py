@@ -1,4 +1,4 @@
-"""What drafting costs: steps that draft and verify against plain ones, and tokens that are only read."""
+"""What drafting costs: steps that draft and verify against plain ones, and tokens that are only prefilled."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _NUM_REMEMBERED = 7  # steps of one kind
 _NUM_CURRENT = 200  # drafting steps with as many sequences after which plain ones are timed anew
 _LEAST_SHARE, _OVERHEAD_SHARE = 0.01, 0.03  # of a plain step
 _MOST_LEFT_TOKENS = 4  # of a sequence: those of a draft, and of plain steps since
-_LEAST_ROW_SHARE = 0.01  # of a plain step: what reading takes at least
-_SHARE_OF_ROW = 1 / 16  # of a plain step, for a token that is read while none was timed
+_LEAST_ROW_SHARE = 0.01  # of a plain step: what prefill takes at least
+_SHARE_OF_ROW = 1 / 16  # of a plain step, for a token that is prefilled while none was timed
 
 
 class DraftCosts:
@@ -25,7 +25,7 @@ class DraftCosts:
         self._verification = verification
         self._budget = budget
         self._share = draft_share + _OVERHEAD_SHARE
-        self._row_seconds = 0.0  # of a token that the draft model only reads; 0: none was timed
+        self._row_seconds = 0.0  # of a token that the draft model only prefills; 0: none was timed
         self._plain_seconds: dict[int, float] = {}  # decoding sequences -> on average
         self._num_since_plain: dict[int, int] = {}  # decoding sequences -> steps that drafted
         self._ratios: dict[tuple[int, int, int], deque[float]] = {}
@@ -37,15 +37,15 @@ class DraftCosts:
         return self._plain_seconds.get(num_decoding, 0.0)
 
     def row_seconds(self, num_decoding: int) -> float:
-        """Of a token that the draft model reads; before any was timed, by what the served model takes."""
+        """Of a token that the draft model prefills; before any was timed, by what the served model takes."""
         if self._row_seconds:
             return self._row_seconds
         of_served = self._budget.seconds_per_row or _SHARE_OF_ROW * self.plain_seconds(num_decoding)
         return self._share * of_served
 
-    def reading_seconds(self, kind: StepKind) -> float:
+    def prefill_seconds(self, kind: StepKind) -> float:
         """What a step has spent on tokens that were behind; the last few belong to drafting."""
-        return kind.num_caught_up * self.row_seconds(kind.num_decoding) if _is_reading(kind) else 0.0
+        return kind.num_caught_up * self.row_seconds(kind.num_decoding) if _is_prefilling(kind) else 0.0
 
     def observe(self, kind: StepKind, seconds: float) -> None:
         """Takes the time of one step without prompt rows."""
@@ -54,7 +54,7 @@ class DraftCosts:
             newest = seconds if plain is None else plain + _WEIGHT * (seconds - plain)
             self._plain_seconds[kind.num_decoding] = newest
             self._num_since_plain[kind.num_decoding] = 0
-        elif plain and _is_reading(kind):
+        elif plain and _is_prefilling(kind):
             self._learn_row(kind, seconds, plain)
         elif plain and kind.num_drafts:
             self._num_since_plain[kind.num_decoding] = self._num_since_plain.get(kind.num_decoding, 0) + 1
@@ -80,7 +80,7 @@ class DraftCosts:
             self._share += _WEIGHT * (share - self._share)
 
     def _learn_row(self, kind: StepKind, seconds: float, plain: float) -> None:
-        """What is left of the step's seconds beside those that it takes without reading."""
+        """What is left of the step's seconds beside those that it takes without prefill."""
         others = (self.slowdown(kind) or 1.0) if kind.num_drafts else 1.0
         newest = max(_LEAST_ROW_SHARE * plain, seconds - others * plain) / kind.num_caught_up
         self._row_seconds += (_WEIGHT if self._row_seconds else 1.0) * (newest - self._row_seconds)
@@ -89,8 +89,8 @@ class DraftCosts:
         return self._verification.slowdown(StepKind(kind.num_decoding, kind.num_verifying, kind.num_proposed))
 
 
-def _is_reading(kind: StepKind) -> bool:
-    """Whether it reads more than what the newest drafts left."""
+def _is_prefilling(kind: StepKind) -> bool:
+    """Whether it prefills more than what the newest drafts left."""
     return kind.num_caught_up > _MOST_LEFT_TOKENS * kind.num_verifying
 
 

@@ -35,11 +35,11 @@ class Drafted:
 
     def read(self) -> list[DraftedTokens]:
         """Waits for the device."""
-        token_ids, read, first = np.array(self.token_ids).tolist(), [], 0
+        token_ids, news, first = np.array(self.token_ids).tolist(), [], 0
         for sequence_id, count in zip(self.sequence_ids, self.counts, strict=True):
-            read.append(DraftedTokens(sequence_id, tuple(token_ids[first : first + count])))
+            news.append(DraftedTokens(sequence_id, tuple(token_ids[first : first + count])))
             first += count
-        return read
+        return news
 
 
 class Drafter(Protocol):
@@ -48,7 +48,7 @@ class Drafter(Protocol):
     def __call__(self, plan: StepPlan, rows: Sequence[Row]) -> Drafted | None:
         """Applies the plan's changes to the slots, and its drafts; None where they propose nothing.
 
-        ``rows``: those of the plan that are sampled from. Reading alone is lazy: ``state`` is to be
+        ``rows``: those of the plan that are sampled from. Prefill alone is lazy: ``state`` is to be
         evaluated with the step.
         """
 

@@ -1,4 +1,4 @@
-"""Runs the draft model: it reads, then says a token for all its sequences at a time, step by step."""
+"""Runs the draft model: it prefills, then says a token for all its sequences at a time, step by step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Vocabularies:
     """How the draft model's ids relate to those of the model that is served."""
 
     num_shared: int  # ids below it mean the same token in both, and are the only ones proposed
-    num_draft: int  # rows of the draft model's embedding: higher ids cannot be read
+    num_draft: int  # rows of the draft model's embedding: higher ids mean nothing to it
     num_target: int  # rows of the other one's head
 
 
@@ -47,8 +47,8 @@ class ModelDrafter:
             return None
         first_rows = {row.sequence_id: row for row in reversed(rows)}
         spans = _first_spans(plan.drafts, first_rows)
-        readable = [self._readable(token) for span in spans for token in span.token_ids]
-        logits = self._forward(replace(own, spans=spans), mx.array(readable, dtype=mx.int32))
+        token_ids = [self._own_id(token) for span in spans for token in span.token_ids]
+        logits = self._forward(replace(own, spans=spans), mx.array(token_ids, dtype=mx.int32))
         proposing = [span for span in spans if span.samples]
         if not proposing:
             return None
@@ -99,7 +99,7 @@ class ModelDrafter:
             logits = mx.concatenate([logits, none], axis=-1)
         return self._sampler(logits, drawn).token_ids
 
-    def _readable(self, token_id: int) -> int:
+    def _own_id(self, token_id: int) -> int:
         """A token that the draft model lacks is another one to it: what follows will be refuted."""
         return token_id if token_id < self._vocabularies.num_draft else 0
 

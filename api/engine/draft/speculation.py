@@ -4,8 +4,8 @@ A draft costs a forward of the small model for each token that it runs ahead, wh
 in the step that verifies. So all who take part go equally far, and the depth is the one with the most
 expected tokens for each second. Sequences whose own text says more take its proposals instead.
 
-The draft model reads a sequence only when that is likely to pay: what the prefix cache gave, and prompts of
-sequences that are never drafted for, it never sees.
+The draft model prefills a sequence only when that is likely to pay: what the prefix cache gave, and prompts
+of sequences that are never drafted for, it never sees.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _USUAL_WEIGHT = 0.02  # of the newest draft in what is expected of sequences tha
 _LEAST_CHANCE = 0.2
 _LEAST_ADVANTAGE = 1.08  # in expected tokens for each second, over plain decoding
 _MOST_SLOWDOWN = 1.5  # of a step in which somebody has no proposals to gain from
-_SHORT_LAG = 16  # tokens that are read beside a draft without asking whether that pays
+_SHORT_LAG = 16  # tokens that are prefilled beside a draft without asking whether that pays
 _FEWEST_EXPECTED_TOKENS = 64  # of an answer that goes on, as far as it may
-_LEAST_RETURN = 2.0  # seconds that are saved for each one that is spent on reading
+_LEAST_RETURN = 2.0  # seconds that are saved for each one that is spent on prefill
 _NUM_QUIET_STEPS = 8  # in which nobody asks again after it did not pay
 
 
@@ -56,8 +56,8 @@ class _Choice:
     depth: int = 0
     advantage: float = 0.0
     drafting: list[Sequence] = field(default_factory=list)
-    reading: list[tuple[Sequence, int]] = field(default_factory=list)  # and how many tokens
-    trial_steps: float = 0.0  # plain ones that reading takes for nothing, where this is a trial
+    prefilling: list[tuple[Sequence, int]] = field(default_factory=list)  # and how many tokens
+    trial_steps: float = 0.0  # plain ones that prefill takes for nothing, where this is a trial
 
 
 class DraftSpeculation:
@@ -71,9 +71,9 @@ class DraftSpeculation:
         context_length: int,
         stall_seconds: float,
     ) -> None:
-        """``context_length``: tokens that the draft model can read.
+        """``context_length``: tokens that the draft model can see.
 
-        ``stall_seconds``: how long what it has to read may hold up a step.
+        ``stall_seconds``: how long what it has to prefill may hold up a step.
         """
         self.num_drafted_tokens = 0
         self.num_accepted_drafts = 0
@@ -102,7 +102,7 @@ class DraftSpeculation:
         if any(sequence.proposals for sequence in decoding):
             return True
         text_reads_first = self._text.reads_first(decoding)
-        self._settle(decoding)
+        self._learn(decoding)
         if text_reads_first or not any(sequence.num_in_flight for sequence in decoding):
             return text_reads_first
         return bool(self._choose(decoding).drafting)
@@ -123,14 +123,14 @@ class DraftSpeculation:
     def take_drafts(self) -> tuple[Draft, ...]:
         choice, self._choice = self._choice, _Choice()
         drafts = [self._draft(sequence) for sequence in choice.drafting]
-        drafts += [self._read(sequence, number) for sequence, number in choice.reading]
+        drafts += [self._prefill(sequence, number) for sequence, number in choice.prefilling]
         return tuple(drafts)
 
     def observe(self, kind: StepKind, seconds: float, is_overlapped: bool = True) -> None:
         self._costs.observe(kind, seconds)
         if kind.num_drafts:
             plain = self._costs.plain_seconds(kind.num_decoding) or seconds
-            drafting_seconds = max(plain, seconds - self._costs.reading_seconds(kind))
+            drafting_seconds = max(plain, seconds - self._costs.prefill_seconds(kind))
             self._account.drafted(drafting_seconds / plain, kind.num_decoding)
         elif not kind.num_caught_up:
             self._text.observe(kind, seconds, is_overlapped)
@@ -150,18 +150,18 @@ class DraftSpeculation:
 
     # --- who drafts ------------------------------------------------------------------------------
 
-    def _settle(self, decoding: Iterable[Sequence]) -> None:
+    def _learn(self, decoding: Iterable[Sequence]) -> None:
         for sequence in decoding:
             row = self._rows.get(sequence.sequence_id)
-            if row is not None and row.settle(len(sequence.token_ids)):
+            if row is not None and row.learn(len(sequence.token_ids)):
                 self._usual_chance += _USUAL_WEIGHT * (row.chance - self._usual_chance)
 
     def _row(self, sequence: Sequence) -> DraftRow:
         return self._rows.setdefault(sequence.sequence_id, DraftRow(self._usual_chance))
 
     def _lag(self, sequence: Sequence) -> int:
-        """Known tokens that the draft model has not read."""
-        return len(sequence.token_ids) - self._row(sequence).num_read
+        """Known tokens that the draft model has not computed."""
+        return len(sequence.token_ids) - self._row(sequence).num_computed
 
     def _room(self, sequence: Sequence) -> int:
         return min(room_for_proposals(sequence), self._context_length - sequence.num_known)
@@ -173,7 +173,7 @@ class DraftSpeculation:
         able = [s for s in able if self._row(s).chance >= _LEAST_CHANCE]
         best = self._best(able, len(decoding), _LEAST_ADVANTAGE)
         found = self._ready(able, best, len(decoding)) if best.depth else self._trial(able, len(decoding))
-        if not found.drafting and not found.reading:
+        if not found.drafting and not found.prefilling:
             self._num_quiet_steps, self._quiet_size = _NUM_QUIET_STEPS, len(decoding)
         return found
 
@@ -204,32 +204,32 @@ class DraftSpeculation:
         return best
 
     def _ready(self, able: list[Sequence], best: _Choice, num_decoding: int) -> _Choice:
-        """Those who are read, or can be now, draft; of others that are worth it a piece is read."""
-        room, most = self._room_to_read(num_decoding), self._budget.max_step_tokens
+        """Those who are prefilled, or can be now, draft; of others that are worth it a piece is prefilled."""
+        room, most = self._room_to_prefill(num_decoding), self._budget.max_step_tokens
         ready: list[Sequence] = []
-        reading: list[tuple[Sequence, int]] = []
+        prefilling: list[tuple[Sequence, int]] = []
         for sequence in sorted(able, key=self._lag):
             lag = self._lag(sequence)
             is_short = lag <= _SHORT_LAG
-            if not is_short and not self._pays_to_read(sequence, best.advantage, num_decoding):
+            if not is_short and not self._pays_to_prefill(sequence, best.advantage, num_decoding):
                 continue
-            num_read = min(lag, most if is_short else min(most, room))
-            if num_read == lag:
+            num_tokens = min(lag, most if is_short else min(most, room))
+            if num_tokens == lag:
                 ready.append(sequence)
-            elif num_read > 0:
-                reading.append((sequence, num_read))
-            most -= num_read
-            room -= 0 if is_short else num_read
+            elif num_tokens > 0:
+                prefilling.append((sequence, num_tokens))
+            most -= num_tokens
+            room -= 0 if is_short else num_tokens
         if len(ready) < len(able):
             best = self._best(ready, num_decoding, _LEAST_ADVANTAGE)
-        return _Choice(best.depth, best.advantage, best.drafting, reading)
+        return _Choice(best.depth, best.advantage, best.drafting, prefilling)
 
-    def _room_to_read(self, num_decoding: int) -> int:
-        """Tokens that the draft model may read in a step, whoever they belong to."""
+    def _room_to_prefill(self, num_decoding: int) -> int:
+        """Tokens that the draft model may prefill in a step, whoever they belong to."""
         affordable = int(self._stall_seconds / max(1e-9, self._costs.row_seconds(num_decoding)))
         return max(_SHORT_LAG, min(affordable, self._budget.max_step_tokens))
 
-    def _pays_to_read(self, sequence: Sequence, advantage: float, num_decoding: int) -> bool:
+    def _pays_to_prefill(self, sequence: Sequence, advantage: float, num_decoding: int) -> bool:
         num_left = sequence.max_tokens - sequence.num_sampled
         num_expected = min(num_left, max(_FEWEST_EXPECTED_TOKENS, sequence.num_sampled))
         step_seconds = self._costs.plain_seconds(num_decoding)
@@ -245,19 +245,19 @@ class DraftSpeculation:
             best = self._best(group, num_decoding, 0.0)
             if not best.depth:
                 continue
-            reading, drafting = self._trial_steps(best, num_decoding)
-            if reading + drafting <= self._account.num_steps:
-                best.advantage, best.trial_steps = max(best.advantage, _LEAST_ADVANTAGE), reading
+            prefill, drafting = self._trial_steps(best, num_decoding)
+            if prefill + drafting <= self._account.num_steps:
+                best.advantage, best.trial_steps = max(best.advantage, _LEAST_ADVANTAGE), prefill
                 return best
         return _Choice()
 
     def _trial_steps(self, choice: _Choice, num_decoding: int) -> tuple[float, float]:
-        """What a draft costs where nothing comes true, in plain steps: for reading, and for the rest."""
+        """What a draft costs where nothing comes true, in plain steps: for prefill, and for the rest."""
         numbers = [min(choice.depth, self._room(sequence)) for sequence in choice.drafting]
         kind = StepKind(num_decoding, len(numbers), sum(numbers), num_drafts=max(numbers))
-        read_seconds = sum(map(self._lag, choice.drafting)) * self._costs.row_seconds(num_decoding)
+        prefill_seconds = sum(map(self._lag, choice.drafting)) * self._costs.row_seconds(num_decoding)
         slowdown = self._costs.slowdown(kind) or 0.0
-        return read_seconds / self._costs.plain_seconds(num_decoding), slowdown - 1
+        return prefill_seconds / self._costs.plain_seconds(num_decoding), slowdown - 1
 
     # --- what they get ---------------------------------------------------------------------------
 
@@ -268,17 +268,18 @@ class DraftSpeculation:
             choice.drafting.remove(sequence)
             self._text.propose_for(sequence, len(of_text))
         else:
-            sequence.proposals = (DRAFTED,) * number
+            sequence.propose((DRAFTED,) * number)
             self.num_drafted_tokens += number
 
     def _draft(self, sequence: Sequence) -> Draft:
-        draft = self._read(sequence, self._lag(sequence), len(sequence.proposals))
+        draft = self._prefill(sequence, self._lag(sequence), len(sequence.proposals))
         self._row(sequence).draft(len(sequence.token_ids), len(sequence.proposals))
         return draft
 
-    def _read(self, sequence: Sequence, num_tokens: int, num_proposals: int = 0) -> Draft:
+    def _prefill(self, sequence: Sequence, num_tokens: int, num_proposals: int = 0) -> Draft:
         row = self._row(sequence)
-        start, row.num_read = row.num_read, row.num_read + num_tokens
+        start = row.num_computed
+        row.prefill(num_tokens)
         assert sequence.slot is not None
-        token_ids = tuple(sequence.token_ids[start : row.num_read])
+        token_ids = tuple(sequence.token_ids[start : row.num_computed])
         return Draft(sequence.sequence_id, sequence.slot, start, token_ids, num_proposals)

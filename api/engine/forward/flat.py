@@ -14,13 +14,13 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from api.engine.forward.attention.attention import Attention
-from api.engine.forward.backbone import RowSelector
 from api.engine.forward.compiled_steps import CompiledSteps
 from api.engine.forward.kv.block_store import BlockStore
 from api.engine.forward.kv.layer import LayerKV
 from api.engine.forward.kv.slot_array import KVFormat, SlotArray
 from api.engine.forward.kv.store import KVStore
 from api.engine.forward.layout import ChunkRows, DecodeGroup, StepLayout, make_layout
+from api.engine.forward.step_context import StepContext
 from api.step_plan import StepPlan
 
 # Blocks of so many tokens at most are saved when at most so many tokens behind them are written.
@@ -30,7 +30,7 @@ _LATEST_SAVE_TOKENS = 192
 
 @dataclass(frozen=True, slots=True)
 class FlatMask:
-    """What ``make_mask`` hands to the layers: only the window; the rest is in the step's layout."""
+    """What ``make_mask`` hands to the layers: only the window; the rest is in the step's context."""
 
     window: int | None
 
@@ -38,17 +38,19 @@ class FlatMask:
 class FlatLayer:
     """The cache-like object that a layer of an mlx-lm model gets."""
 
-    def __init__(self, store: KVStore, kv: LayerKV, attention: Attention, window: int | None) -> None:
+    def __init__(
+        self, step: StepContext, store: KVStore, kv: LayerKV, attention: Attention, window: int | None
+    ) -> None:
+        self._step = step
         self._store = store
         self._kv = kv
         self._attention = attention
         self._window = window  # of the model's own cache for this layer
-        self.layout: StepLayout | None = None
 
     @property
     def offset(self) -> mx.array:
         """Positions, one for each row."""
-        return self._step.positions
+        return self._step.layout.positions
 
     def make_mask(self, n: int, return_array: bool = False, window_size: int | None = None) -> FlatMask:
         return FlatMask(window_size)
@@ -73,25 +75,21 @@ class FlatLayer:
             raise TypeError(f"the model changed its attention mask into {type(mask).__name__}")
         window = self._window if mask is None or mask.window is None else mask.window
         self._write(keys, values)
-        step = self._step
-        outputs = [self._attend_group(g, queries[g.rows], scale, window, sinks) for g in step.groups]
-        outputs += [self._attend_chunk(c, queries[c.rows], scale, window, sinks) for c in step.chunks]
-        if step.num_padding:
-            outputs.append(mx.zeros((step.num_padding, *outputs[0].shape[1:]), dtype=outputs[0].dtype))
+        layout = self._step.layout
+        outputs = [self._attend_group(g, queries[g.rows], scale, window, sinks) for g in layout.groups]
+        outputs += [self._attend_chunk(c, queries[c.rows], scale, window, sinks) for c in layout.chunks]
+        if layout.num_padding:
+            outputs.append(mx.zeros((layout.num_padding, *outputs[0].shape[1:]), dtype=outputs[0].dtype))
         return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs)
-
-    @property
-    def _step(self) -> StepLayout:
-        assert self.layout is not None, "no step is under way"
-        return self.layout
 
     def _write(self, keys: mx.array, values: mx.array) -> None:
         """All writes of the layer, before its first read (see ``LayerKV``)."""
-        for group in self._step.groups:
+        layout = self._step.layout
+        for group in layout.groups:
             k, v = keys[group.rows], values[group.rows]
             self._kv.ensure(group.capacity, self._store.num_slots[group.capacity], k, v)
             self._kv.write_rows(group.capacity, group.places, k, v)
-        for chunk in self._step.chunks:
+        for chunk in layout.chunks:
             k = keys[chunk.rows].transpose(2, 1, 0, 3)
             v = values[chunk.rows].transpose(2, 1, 0, 3)
             self._kv.ensure(chunk.slot.capacity, self._store.num_slots[chunk.slot.capacity], k, v)
@@ -149,7 +147,7 @@ class FlatForward:
         model: nn.Module,
         windows: list[int | None],
         attention: Attention,
-        selector: RowSelector | None,
+        step: StepContext,
         max_chunk_tokens: int,
         row_multiple: int = 1,
         layer_class: type[FlatLayer] = FlatLayer,
@@ -157,20 +155,22 @@ class FlatForward:
     ) -> None:
         """``windows``: one entry for each attention cache, the tokens it sees or None for all.
 
+        ``step``: the model's, which no other forward uses at the same time.
+
         ``row_multiple``: forwards are filled up to a multiple of this many rows.
         ``nest`` puts the layers in the places of the model's own caches.
         """
         self._model = model
         self._store = make_store(windows, max_chunk_tokens)
-        self._selector = selector
+        self._step = step
         self.row_multiple = row_multiple
         self.is_compiled = False  # whether steps of single rows are replayed from traces
         self.compiled = CompiledSteps(self._forward, self._store)
-        self._layers = [
-            layer_class(self._store, kv, attention, window)
+        layers = [
+            layer_class(step, self._store, kv, attention, window)
             for kv, window in zip(self._store.layers, windows, strict=True)
         ]
-        self._caches = nest(self._layers)
+        self._caches = nest(layers)
 
     def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
         self._store.apply(plan)
@@ -182,8 +182,8 @@ class FlatForward:
         run = self._forward if layout.chunks or not self.is_compiled else self.compiled
         return run(layout, token_ids)
 
-    def settle(self) -> None:
-        self._store.settle()
+    def compute_saves(self) -> None:
+        self._store.compute_saves()
 
     def state(self) -> list[mx.array]:
         return self._store.arrays()
@@ -210,14 +210,8 @@ class FlatForward:
         self._store.clear()
 
     def _forward(self, layout: StepLayout, token_ids: mx.array) -> mx.array:
-        for layer in self._layers:
-            layer.layout = layout
-        if self._selector is None:
+        with self._step.running(layout, layout.selected):
             logits: mx.array = self._model(token_ids[:, None], cache=self._caches)
-            return logits[layout.selected[: layout.num_selected], -1]
-        self._selector.rows = layout.selected
-        try:
-            logits = self._model(token_ids[:, None], cache=self._caches)
-        finally:
-            self._selector.rows = None
-        return logits[: layout.num_selected, -1]
+        if self._step.is_selected_by_backbone:
+            return logits[: layout.num_selected, -1]
+        return logits[layout.selected[: layout.num_selected], -1]

@@ -13,7 +13,6 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from api.engine.device.host_arrays import HostArray
-from api.engine.forward.backbone import RowSelector
 from api.engine.forward.cache_kinds import CacheSpec, build_caches, state_specs
 from api.engine.forward.grouped_layers import KVViews
 from api.engine.forward.kv.block_store import BlockStore
@@ -21,11 +20,12 @@ from api.engine.forward.kv.recurrent_state import State, StateStore
 from api.engine.forward.kv.slot_array import KVFormat
 from api.engine.forward.kv.store import KVStore
 from api.engine.forward.layout import first_rows, make_layout
+from api.engine.forward.step_context import StepContext
 from api.step_plan import Span, StepPlan
 
 
 class GroupedBlocks:
-    """``BlockKeeper`` of KV and, behind it, of state."""
+    """``CachedBlocks`` of KV and, behind it, of state."""
 
     def __init__(self, kv: BlockStore, states: StateStore) -> None:
         self._kv = kv
@@ -61,14 +61,16 @@ class GroupedForward:
         caches: tuple[CacheSpec, ...],
         store: KVStore,
         views: KVViews,
-        selector: RowSelector | None,
+        step: StepContext,
     ) -> None:
-        """``store`` has one layer for each attention cache in ``caches``; ``views`` show it to the model."""
+        """``store`` has one layer for each attention cache in ``caches``; ``views`` show it to the model, and
+        ask ``step``.
+        """
         self._model = model
         self._caches = caches
         self._store = store
         self._views = views
-        self._selector = selector or RowSelector()
+        self._step = step
         self._state_specs = state_specs(caches)
         self._states = StateStore(sum(spec.size for spec in self._state_specs))
         self.blocks = GroupedBlocks(store.blocks, self._states)
@@ -97,9 +99,9 @@ class GroupedForward:
         outputs.update({order[i]: logits[i : i + 1] for i, span in enumerate(rows) if span.num_logits})
         return _joined(outputs)
 
-    def settle(self) -> None:
-        self._store.settle()
-        self._states.settle()
+    def compute_saves(self) -> None:
+        self._store.compute_saves()
+        self._states.compute_saves()
 
     def state(self) -> list[mx.array]:
         return self._store.arrays() + self._states.arrays()
@@ -141,20 +143,19 @@ class GroupedForward:
         """Logits ``[rows, vocabulary]`` of the span's last rows: those that need any, or one."""
         states = self._states
         caches = self._state_caches(states.take(span.slot) if span.start else states.empty())
-        layout = make_layout(StepPlan(spans=(span,)))
-        kv = [self._views.prompt(layer, span, layout) for layer in range(len(self._store.layers))]
         last = slice(-max(1, span.num_logits), None)
-        with self._selector.selecting((slice(None), last)):
+        with self._step.running(make_layout(StepPlan(spans=(span,))), (slice(None), last)):
+            kv = [self._views.prompt(layer, span) for layer in range(len(self._store.layers))]
             logits: mx.array = self._model(token_ids, cache=self._nest(kv, caches))
         self._states.put(span.slot, _entries(caches))
         return logits[0, last]
 
     def _run_rows(self, spans: list[Span], token_ids: mx.array) -> mx.array:
         """One forward ``[rows, 1]``; logits ``[rows, vocabulary]``."""
-        layout = make_layout(StepPlan(spans=tuple(spans)))
         caches = self._state_caches(self._states.take_rows([span.slot for span in spans]))
-        kv = [self._views.rows(layer, layout) for layer in range(len(self._store.layers))]
-        logits: mx.array = self._model(token_ids[:, None], cache=self._nest(kv, caches))
+        with self._step.running(make_layout(StepPlan(spans=tuple(spans)))):
+            kv = [self._views.rows(layer) for layer in range(len(self._store.layers))]
+            logits: mx.array = self._model(token_ids[:, None], cache=self._nest(kv, caches))
         self._states.put_rows(_entries(caches))
         return logits[:, -1]
 
@@ -175,7 +176,7 @@ class GroupedForward:
 
     def _wait(self) -> None:
         """Until the step under way has ended: this one is about to be computed, and writes to the slots."""
-        self.settle()
+        self.compute_saves()
         mx.synchronize()
 
     def _finish(self, logits: mx.array | None) -> None:

@@ -10,20 +10,20 @@ from api.engine.forward.attention.attention import Attention
 from api.engine.forward.flat import FlatLayer, FlatMask
 from api.engine.forward.kv.store import KVStore
 from api.engine.forward.latent import LatentLayer, latent_attention
-from api.engine.forward.layout import StepLayout
-from api.engine.forward.slot_caches import FetchedPrompt, FetchedRows
+from api.engine.forward.slot_caches import PromptSlotCache, RowsSlotCache
+from api.engine.forward.step_context import StepContext
 from api.step_plan import Span
 
 Windows = list[int | None]
 
 
 class KVViews(Protocol):
-    """Makes the cache-like object of one layer for one forward."""
+    """Makes the cache-like object of one layer for the forward that is under way."""
 
-    def rows(self, layer: int, layout: StepLayout) -> Any:
+    def rows(self, layer: int) -> Any:
         """For ``[rows, 1]``: single tokens of several sequences."""
 
-    def prompt(self, layer: int, span: Span, layout: StepLayout) -> Any:
+    def prompt(self, layer: int, span: Span) -> Any:
         """For ``[1, n]``: some tokens of one sequence."""
 
 
@@ -51,46 +51,45 @@ class PromptLayer:
 class AttendingViews:
     """For models that leave attention to ``scaled_dot_product_attention``."""
 
-    def __init__(self, store: KVStore, windows: Windows, attention: Attention) -> None:
+    def __init__(self, step: StepContext, store: KVStore, windows: Windows, attention: Attention) -> None:
         self._layers = [
-            FlatLayer(store, kv, attention, window) for kv, window in zip(store.layers, windows, strict=True)
+            FlatLayer(step, store, kv, attention, window)
+            for kv, window in zip(store.layers, windows, strict=True)
         ]
 
-    def rows(self, layer: int, layout: StepLayout) -> FlatLayer:
-        self._layers[layer].layout = layout
+    def rows(self, layer: int) -> FlatLayer:
         return self._layers[layer]
 
-    def prompt(self, layer: int, span: Span, layout: StepLayout) -> PromptLayer:
-        self._layers[layer].layout = layout
+    def prompt(self, layer: int, span: Span) -> PromptLayer:
         return PromptLayer(self._layers[layer], span.start)
 
 
-class FetchingViews:
+class SlotCacheViews:
     """For models that do something of their own with what the cache returns."""
 
-    def __init__(self, store: KVStore, windows: Windows, row_mask_axes: int = 4) -> None:
+    def __init__(self, step: StepContext, store: KVStore, windows: Windows, row_mask_axes: int = 4) -> None:
+        self._step = step
         self._store = store
         self._windows = windows
         self._row_mask_axes = row_mask_axes
 
-    def rows(self, layer: int, layout: StepLayout) -> Any:
+    def rows(self, layer: int) -> Any:
         kv, window = self._store.layers[layer], self._windows[layer]
-        return FetchedRows(self._store, kv, layout, window, self._row_mask_axes)
+        return RowsSlotCache(self._step, self._store, kv, window, self._row_mask_axes)
 
-    def prompt(self, layer: int, span: Span, layout: StepLayout) -> FetchedPrompt:
-        return FetchedPrompt(self._store, self._store.layers[layer], span, self._windows[layer])
+    def prompt(self, layer: int, span: Span) -> PromptSlotCache:
+        return PromptSlotCache(self._store, self._store.layers[layer], span, self._windows[layer])
 
 
-class LatentViews(FetchingViews):
+class LatentViews(SlotCacheViews):
     """For models that attend over latents where there is one token in a row, and unfold them otherwise."""
 
-    def __init__(self, store: KVStore, windows: Windows) -> None:
-        super().__init__(store, windows)
+    def __init__(self, step: StepContext, store: KVStore, windows: Windows) -> None:
+        super().__init__(step, store, windows)
         self._layers = [
-            LatentLayer(store, kv, latent_attention, window)
+            LatentLayer(step, store, kv, latent_attention, window)
             for kv, window in zip(store.layers, windows, strict=True)
         ]
 
-    def rows(self, layer: int, layout: StepLayout) -> LatentLayer:
-        self._layers[layer].layout = layout
+    def rows(self, layer: int) -> LatentLayer:
         return self._layers[layer]

@@ -23,7 +23,7 @@ class Forward(Protocol):
         span. Mutates the state.
         """
 
-    def settle(self) -> None:
+    def compute_saves(self) -> None:
         """Computes the copies that the last plan saved; before anything it writes is dispatched."""
 
     def state(self) -> list[mx.array]:
@@ -33,11 +33,11 @@ class Forward(Protocol):
         """Drops all state; every sequence starts again."""
 
 
-class BlockKeeper(Protocol):
-    """Kept blocks, as other processes with the same model can use them."""
+class CachedBlocks(Protocol):
+    """Cached blocks, as other processes with the same model can use them."""
 
     def export(self, block_id: int) -> list[HostArray]:
-        """A copy of a block that is settled: KV, and the state behind it where that was saved."""
+        """A copy of a block whose save is computed: KV, and the state behind it where that was saved."""
 
     def insert(self, block_id: int, arrays: Iterable[HostArray]) -> None:
         """A block that was exported, here or elsewhere, computed at once."""
@@ -47,8 +47,8 @@ class BlockKeeper(Protocol):
 
 
 @runtime_checkable
-class KeepsBlocks(Protocol):
+class HasCachedBlocks(Protocol):
     """A forward that obeys a plan's saves and loads."""
 
     @property
-    def blocks(self) -> BlockKeeper: ...
+    def blocks(self) -> CachedBlocks: ...

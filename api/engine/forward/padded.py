@@ -1,4 +1,4 @@
-"""The fallback: mlx-lm's own caches, prompts read one by one, decode rows merged into its batch caches.
+"""The fallback: mlx-lm's own caches, prompts prefilled one by one, decode rows merged into its batch caches.
 
 Serves every model that mlx-lm can load. Slots only count bytes here; the state lives in the caches.
 """
@@ -40,7 +40,7 @@ class PaddedForward:
         wanted = [logits[span.sequence_id] for span in plan.spans if span.num_logits]
         return mx.concatenate(wanted) if wanted else mx.zeros((0, 1))
 
-    def settle(self) -> None:
+    def compute_saves(self) -> None:
         """Nothing is saved: its state does not lie in slots."""
 
     def state(self) -> list[mx.array]:

@@ -13,14 +13,15 @@ import mlx.core as mx
 from api.engine.forward.kv.layer import LayerKV
 from api.engine.forward.kv.slot_array import SlotArray
 from api.engine.forward.kv.store import KVStore
-from api.engine.forward.layout import DecodeGroup, StepLayout
+from api.engine.forward.layout import DecodeGroup
+from api.engine.forward.step_context import StepContext
 from api.step_plan import Span
 
 # Rows attend over the longest of them, rounded up: shapes change seldom.
 _LENGTH_STEP = 32
 
 
-class FetchedPrompt:
+class PromptSlotCache:
     """The cache of one layer for the tokens of one span, ``[1, n]``."""
 
     def __init__(self, store: KVStore, kv: LayerKV, span: Span, window: int | None) -> None:
@@ -50,18 +51,22 @@ class FetchedPrompt:
         return pair
 
 
-class FetchedRows:
+class RowsSlotCache:
     """The cache of one layer for single tokens of several sequences, ``[rows, 1]``."""
 
     def __init__(
-        self, store: KVStore, kv: LayerKV, layout: StepLayout, window: int | None, mask_axes: int
+        self, step: StepContext, store: KVStore, kv: LayerKV, window: int | None, mask_axes: int
     ) -> None:
-        """``mask_axes``: the number of the axes of a mask; five where the model groups its query heads."""
+        """``step`` is under way, with single rows alone.
+
+        ``mask_axes``: the number of the axes of a mask; five where the model groups its query heads.
+        """
+        layout = step.layout
         # A copy: a model that keeps it would see it change otherwise.
         self.offset = layout.positions + 0
         self._store = store
         self._kv = kv
-        self._layout = layout
+        self._step = step
         self._window = window
         self._length = _rounded(max(group.longest for group in layout.groups))
         self._mask_axes = mask_axes
@@ -70,7 +75,7 @@ class FetchedRows:
 
     def make_mask(self, n: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
         """Boolean ``[rows, 1, .., 1, length]``."""
-        rows, stored = self._layout.positions[:, None], mx.arange(self._length)[None]
+        rows, stored = self._step.layout.positions[:, None], mx.arange(self._length)[None]
         visible = _visible(rows, stored, window_size or self._window)
         return visible.reshape(rows.shape[0], *[1] * (self._mask_axes - 2), self._length)
 
@@ -78,12 +83,13 @@ class FetchedRows:
         """Writes ``[rows, kv_heads, 1, D]``; returns ``[rows, kv_heads, length, D]``: behind a row's own
         tokens lies anything."""
         _check(values)
-        for group in self._layout.groups:
+        groups = self._step.layout.groups
+        for group in groups:
             k, v = keys[group.rows], values[group.rows]
             self._kv.ensure(group.capacity, self._store.num_slots[group.capacity], k, v)
             self._kv.write_rows(group.capacity, group.places, k, v)
-        self.keys = mx.concatenate([self._gather(self._kv.keys, g) for g in self._layout.groups])
-        self.values = mx.concatenate([self._gather(self._kv.values, g) for g in self._layout.groups])
+        self.keys = mx.concatenate([self._gather(self._kv.keys, g) for g in groups])
+        self.values = mx.concatenate([self._gather(self._kv.values, g) for g in groups])
         return self.keys, self.values
 
     def _gather(self, arrays: dict[int, SlotArray], group: DecodeGroup) -> mx.array:

@@ -25,7 +25,7 @@ class ComingBlock:
 
 
 class BlockKeys(Protocol):
-    """Keys, and the kept blocks by their key."""
+    """Keys, and the cached blocks by their key."""
 
     def root(self, salt: str) -> str:
         """What the keys of a salt's first blocks are made from."""
@@ -66,14 +66,14 @@ class HashedBlockKeys:
 
     Who does not know the secret cannot tell by the names whether somebody's prompt begins with a guess. A key
     is the digest, a dash and the beginning of the parent's digest: the names alone say which block builds on
-    which. The batch thread changes what is kept; any thread makes keys and asks ``in``.
+    which. The batch thread changes what is cached; any thread makes keys and asks ``in``.
     """
 
     def __init__(self, fingerprint: str, secret: bytes = b"") -> None:
         """``fingerprint``: same weights, arithmetic and form of the blocks, same value."""
         self._fingerprint = fingerprint
         self._secret = secret
-        self._kept: dict[str, Block] = {}
+        self._cached: dict[str, Block] = {}
 
     def root(self, salt: str) -> str:
         seed = repr((self._fingerprint, salt)).encode()
@@ -84,19 +84,19 @@ class HashedBlockKeys:
         return f"{hashlib.sha256(content).hexdigest()}-{parent_key[:_PARENT_DIGITS]}"
 
     def add(self, block: Block) -> None:
-        self._kept[block.key] = block
+        self._cached[block.key] = block
 
     def discard(self, block: Block) -> None:
-        self._kept.pop(block.key, None)
+        self._cached.pop(block.key, None)
 
     def find(self, key: str) -> Block | None:
-        return self._kept.get(key)
+        return self._cached.get(key)
 
     def clear(self) -> None:
-        self._kept.clear()
+        self._cached.clear()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._kept
+        return key in self._cached
 
 
 def short_key(key: str) -> str:

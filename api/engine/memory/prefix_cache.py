@@ -1,4 +1,4 @@
-"""What the scheduler asks of a prefix cache, and the one that keeps nothing."""
+"""What the scheduler asks of a prefix cache, and the one that saves nothing."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ class PrefixCache(Protocol):
     """
 
     def lookup(self, sequence: Sequence) -> Items[Block]:
-        """The longest kept prefix that leaves a token to compute; pinned for the plan under way."""
+        """The longest cached prefix that leaves a token to compute; pinned for the plan under way."""
 
     def unpin(self, blocks: Items[Block]) -> None:
         """The blocks that ``lookup`` has just found are not loaded after all."""
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
-        """Whether one of these running sequences is about to read what ``sequence`` begins with."""
+        """Whether one of these running sequences is about to compute what ``sequence`` begins with."""
 
-    def begin(self, sequence: Sequence, hit: Items[Block]) -> None:
-        """``sequence`` runs, starting behind ``hit``."""
+    def track(self, sequence: Sequence, hit: Items[Block]) -> None:
+        """``sequence`` runs, starting behind ``hit``: it may save blocks from now on."""
 
-    def count(self, sequence: Sequence) -> None:
+    def count_hit(self, sequence: Sequence) -> None:
         """It was admitted for the first time, with the hit that it says; a plan is made of it."""
 
     def next_stop(self, sequence: Sequence) -> int | None:
         """The position where its next chunk has to end, at most; None: anywhere."""
 
-    def keep(self, sequence: Sequence, *, is_leaving: bool = False) -> list[BlockSave]:
+    def save(self, sequence: Sequence, *, is_leaving: bool = False) -> list[BlockSave]:
         """What to save of the tokens it has computed since, its slot being as the last plan left it."""
 
-    def end(self, sequence: Sequence) -> None:
+    def untrack(self, sequence: Sequence) -> None:
         """It runs no more."""
 
-    def take_dropped(self) -> tuple[int, ...]:
-        """The ids of the blocks given up since; what was pinned for the plan under way no longer is."""
+    def finish_plan(self) -> tuple[int, ...]:
+        """The plan under way is made: what was pinned for it no longer is. Returns the ids of the blocks
+        that were evicted since the last one."""
 
     def clear(self) -> None:
         """All blocks' contents are lost."""
@@ -55,7 +56,7 @@ class PrefixCache(Protocol):
 
 
 class NoPrefixCache:
-    """Keeps nothing."""
+    """Saves nothing."""
 
     def lookup(self, sequence: Sequence) -> Items[Block]:
         return ()
@@ -65,19 +66,19 @@ class NoPrefixCache:
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
         return False
 
-    def begin(self, sequence: Sequence, hit: Items[Block]) -> None: ...
+    def track(self, sequence: Sequence, hit: Items[Block]) -> None: ...
 
-    def count(self, sequence: Sequence) -> None: ...
+    def count_hit(self, sequence: Sequence) -> None: ...
 
     def next_stop(self, sequence: Sequence) -> int | None:
         return None
 
-    def keep(self, sequence: Sequence, *, is_leaving: bool = False) -> list[BlockSave]:
+    def save(self, sequence: Sequence, *, is_leaving: bool = False) -> list[BlockSave]:
         return []
 
-    def end(self, sequence: Sequence) -> None: ...
+    def untrack(self, sequence: Sequence) -> None: ...
 
-    def take_dropped(self) -> tuple[int, ...]:
+    def finish_plan(self) -> tuple[int, ...]:
         return ()
 
     def clear(self) -> None: ...

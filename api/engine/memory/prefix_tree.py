@@ -1,7 +1,7 @@
 """A radix tree over token ids whose edges are whole blocks, with the least recently used ends first to go.
 
 A block's place in the tree is its tokens and all before them, so a walk from the root finds the longest
-prefix that is kept. Trees of different salts share nothing. The tree knows tokens and order of use;
+prefix that is cached. Trees of different salts share nothing. The tree knows tokens and order of use;
 what a block's bytes are and where they lie is not its business.
 """
 
@@ -20,22 +20,22 @@ class Block:
     parent: Block | None
     token_ids: tuple[int, ...] = ()
     children: dict[tuple[int, ...], Block] = field(default_factory=dict)
-    is_kept: bool = False  # else its tokens are being computed by some of ``readers``
+    is_cached: bool = False  # else its tokens are being computed by some of ``computing_ids``
     has_state: bool = False  # a sequence can go on behind it, also where the model has recurrent state
-    readers: set[int] = field(default_factory=set)  # running sequences that are going to compute it
+    computing_ids: set[int] = field(default_factory=set)  # running sequences that are going to compute it
     num_pins: int = 0  # by the plan under way, which saves it, loads it or builds on it
-    num_bytes: int = 0  # what it takes; 0 until it is kept
-    key: str = ""  # its name in every process, where blocks have one; set when it is kept
+    num_bytes: int = 0  # what it takes; 0 until it is cached
+    key: str = ""  # its name in every process, where blocks have one; set when it is cached
     last_used: int = 0
 
     @property
     def is_end(self) -> bool:
-        """Whether it can go: nothing that is kept hangs on it."""
-        return self.is_kept and not self.num_pins and not any(c.is_kept for c in self.children.values())
+        """Whether it can be evicted: nothing that is cached hangs on it."""
+        return self.is_cached and not self.num_pins and not any(c.is_cached for c in self.children.values())
 
-    def is_read_by(self, sequence_ids: Container[int]) -> bool:
+    def is_computed_by(self, sequence_ids: Container[int]) -> bool:
         """Whether one of these sequences is going to compute it."""
-        return not self.is_kept and any(reader in sequence_ids for reader in self.readers)
+        return not self.is_cached and any(each in sequence_ids for each in self.computing_ids)
 
 
 _FEWEST_COMPACTED = 256  # entries of the heap
@@ -54,7 +54,7 @@ class PrefixTree:
         self._now = 0
 
     def walk(self, salt: str, token_ids: Sequence[int], num_blocks: int) -> Iterator[Block]:
-        """The blocks that exist, kept or being read, for the first ``num_blocks`` of these tokens."""
+        """The blocks that exist, cached or being computed, for the first ``num_blocks`` of these tokens."""
         block, size = self._roots.get(salt), self.block_tokens
         for start in range(0, num_blocks * size, size):
             block = block.children.get(tuple(token_ids[start : start + size])) if block else None
@@ -69,7 +69,7 @@ class PrefixTree:
         return self._roots[salt]
 
     def child(self, parent: Block, token_ids: tuple[int, ...]) -> Block:
-        """The block of these tokens behind ``parent``; a new one is not kept yet."""
+        """The block of these tokens behind ``parent``; a new one is not cached yet."""
         if token_ids not in parent.children:
             parent.children[token_ids] = self._make(parent, token_ids)
         return parent.children[token_ids]
@@ -83,7 +83,7 @@ class PrefixTree:
             self._push(block)
 
     def oldest_end(self) -> Block | None:
-        """The block to give up next; None where none can be."""
+        """The block to evict next; None where none can be."""
         while self._ends:
             last_used, _, block = self._ends[0]
             if last_used == block.last_used and block.is_end:
@@ -92,7 +92,7 @@ class PrefixTree:
         return None
 
     def remove(self, block: Block) -> None:
-        """Takes a block out, with all that hangs on it: nothing that is kept. They have no parent then."""
+        """Takes a block out, with all that hangs on it: nothing that is cached. They have no parent then."""
         parent = block.parent
         assert parent is not None, "a root, or removed before"
         del parent.children[block.token_ids]
@@ -100,11 +100,11 @@ class PrefixTree:
         while stack:
             gone = stack.pop()
             stack += gone.children.values()
-            gone.parent, gone.is_kept = None, False
+            gone.parent, gone.is_cached = None, False
             self._num_blocks -= 1
-        self.offer(parent)
+        self.requeue(parent)
 
-    def offer(self, block: Block) -> None:
+    def requeue(self, block: Block) -> None:
         """Lets a block be the oldest end again, where it has become one."""
         if not block.token_ids:
             self._forget_root(block)

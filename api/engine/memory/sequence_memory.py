@@ -1,4 +1,4 @@
-"""Where the KV of running sequences lies: each one's slot, what it begins with, what is kept of it."""
+"""Where the KV of running sequences lies: each one's slot, what it begins with, what is saved of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPARSE_SHARE = 0.25
 
 
 class SequenceMemory:
-    """Gives slots and takes them back; gathers what the forward has to copy for that."""
+    """Allocates and frees slots; gathers what the forward has to copy for that."""
 
     def __init__(self, slots: SlotPool, prefixes: PrefixCache, *, can_copy: bool = True) -> None:
         """``can_copy``: a sequence may begin with a copy of another's slot, at any token before its end."""
@@ -29,17 +29,17 @@ class SequenceMemory:
         self.can_copy = can_copy
         self._changes = SlotChanges()
         self._owners: dict[Slot, Sequence] = {}
-        self._newcomers: list[Sequence] = []  # of the plan under way: what they found is not copied yet
+        self._newcomers: list[Sequence] = []  # admitted by the plan under way: their hits are not loaded yet
 
     def is_awaited(self, sequence: Sequence, active_ids: Container[int]) -> bool:
-        """Whether a running sequence is just reading what this one begins with, and need not itself."""
+        """Whether a running sequence is just computing what this one begins with, and need not itself."""
         return not sequence.is_scoring and self.prefixes.is_awaited(sequence, active_ids)
 
-    def enter(self, sequence: Sequence, sibling: Sequence | None = None) -> bool:
-        """Takes a slot and fills in what is known of the prefix. False where bytes are short."""
+    def admit(self, sequence: Sequence, now_seconds: float, sibling: Sequence | None = None) -> bool:
+        """Allocates a slot, and has it begin with a copy or a hit. False where bytes are short."""
         # If the sibling is preempted before its slot is filled by the plan under way, that stays empty.
         if sibling is not None and not self._changes.fills(sibling.slot):
-            return self._enter_as_copy(sequence, sibling)
+            return self._admit_as_copy(sequence, now_seconds, sibling)
         # Logprobs of its prompt need all of its rows.
         hit = () if sequence.is_scoring else self.prefixes.lookup(sequence)
         is_placed = self._place(sequence, self._first_tokens(sequence))
@@ -52,36 +52,30 @@ class SequenceMemory:
         if hit:
             self._changes.loads.append(BlockLoad(tuple(block.block_id for block in hit), sequence.slot))
         num_hit_tokens = sum(len(block.token_ids) for block in hit)
-        self.prefixes.begin(sequence, hit)
+        self.prefixes.track(sequence, hit)
         if not sequence.was_admitted:
             self._newcomers.append(sequence)
-        self._begin(sequence, num_hit_tokens, num_hit_tokens)
+        sequence.admit(num_hit_tokens, num_hit_tokens, now_seconds)
         return True
 
-    def _enter_as_copy(self, sequence: Sequence, sibling: Sequence) -> bool:
+    def _admit_as_copy(self, sequence: Sequence, now_seconds: float, sibling: Sequence) -> bool:
         """All but the prompt's last token, whose logits the sequence needs for itself."""
         if not self._place(sequence, self._first_tokens(sequence)):
             return False
         assert sequence.slot is not None and sibling.slot is not None
         num_tokens = sequence.num_prompt_tokens - 1
         self._changes.moves.append(SlotMove(sibling.slot, sequence.slot, num_tokens))
-        self._begin(sequence, num_tokens, sibling.num_cached_tokens)
-        self._follow_prompt(sequence)
+        sequence.admit(num_tokens, sibling.num_cached_tokens, now_seconds)
+        self._track_copy(sequence)
         return True
 
-    def _follow_prompt(self, sequence: Sequence) -> None:
-        """A copy's answer is kept behind its prompt's blocks, where those are: it saves none of them itself,
+    def _track_copy(self, sequence: Sequence) -> None:
+        """A copy's answer is saved behind its prompt's blocks, where those are: it saves none of them itself,
         since layers with a window no longer have all of their tokens.
         """
         blocks = self.prefixes.lookup(sequence)
         if blocks and sequence.num_computed < sum(len(b.token_ids) for b in (*blocks, blocks[0])):
-            self.prefixes.begin(sequence, blocks)
-
-    def _begin(self, sequence: Sequence, num_copied: int, num_cached_tokens: int) -> None:
-        sequence.num_computed = sequence.num_copied = num_copied
-        if not sequence.was_admitted:
-            sequence.num_cached_tokens = num_cached_tokens
-        sequence.was_admitted = True
+            self.prefixes.track(sequence, blocks)
 
     def grow(self, sequence: Sequence) -> bool:
         """Moves a sequence up where its slot is full. False where bytes are short."""
@@ -106,14 +100,14 @@ class SequenceMemory:
         old = sequence.slot
         if old is not None:
             self._changes.moves.append(SlotMove(old, new, sequence.num_computed))
-            self._vacate(old)
-        sequence.slot = new
+            self._free_slot(old)
+        sequence.place(new)
         self._owners[new] = sequence
         return True
 
-    def _vacate(self, slot: Slot) -> None:
+    def _free_slot(self, slot: Slot) -> None:
         del self._owners[slot]
-        self.slots.release(slot, is_read=self._changes.reads(slot))
+        self.slots.free(slot, is_read=self._changes.reads(slot))
 
     def tidy(self) -> None:
         """Gives up what few sequences or none leave unused. For when nobody waits for memory."""
@@ -129,40 +123,40 @@ class SequenceMemory:
             return
         for old, new in self.slots.close_holes(missing_bytes):
             sequence = self._owners[new] = self._owners.pop(old)
-            sequence.slot = new
+            sequence.place(new)
             # What is being verified counts as computed as soon as it comes true.
             num_written = min(sequence.num_computed + len(sequence.proposals), old.capacity)
             self._changes.compact(old, new, num_written)
 
-    def keep(self, sequences: Iterable[Sequence]) -> None:
-        """Saves what these have computed, before the next plan changes any slot."""
+    def save(self, sequences: Iterable[Sequence]) -> None:
+        """Saves blocks of what these have computed, before the next plan changes any slot."""
         for sequence in sequences:
-            self._changes.saves += self.prefixes.keep(sequence)
+            self._changes.saves += self.prefixes.save(sequence)
 
     def tokens_to_stop(self, sequence: Sequence) -> int:
-        """Tokens that its next chunk may have, for the state behind them to be kept."""
+        """Tokens that its next chunk may have, for the state behind them to be saved."""
         stop = self.prefixes.next_stop(sequence)
         return sequence.num_remaining if stop is None else stop - sequence.num_computed
 
-    def leave(self, sequence: Sequence, *, is_kept: bool) -> None:
-        """Takes the slot back. ``is_kept``: what it holds is saved first, so never while a plan is made."""
+    def free(self, sequence: Sequence, *, saves: bool) -> None:
+        """Takes the slot back. ``saves``: what it holds is saved first, so never while a plan is made."""
         slot = sequence.slot
         if slot is not None:
-            if is_kept:
-                self._changes.saves += self.prefixes.keep(sequence, is_leaving=True)
+            if saves:
+                self._changes.saves += self.prefixes.save(sequence, is_leaving=True)
             self._changes.forget(slot)
-            self._vacate(slot)
+            self._free_slot(slot)
         if sequence in self._newcomers:  # it goes before its first plan was made: the hit was none
             self._newcomers.remove(sequence)
-            sequence.was_admitted, sequence.num_cached_tokens = False, 0
-        self.prefixes.end(sequence)
+            sequence.withdraw()
+        self.prefixes.untrack(sequence)
 
     def take_changes(self) -> SlotChanges:
         """For the plan that is made now."""
         changes, self._changes = self._changes, SlotChanges()
-        self.slots.planned()
+        self.slots.finish_plan()
         for sequence in self._newcomers:
-            self.prefixes.count(sequence)
+            self.prefixes.count_hit(sequence)
         self._newcomers.clear()
         return changes
 

@@ -38,7 +38,7 @@ class _SlotClass:
     free: list[int] = field(default_factory=list)  # a heap: the lowest index goes first, so rows stay dense
 
     @property
-    def num_kept(self) -> int:
+    def num_needed(self) -> int:
         """Slots that the arrays need: up to the last one that is not free."""
         return max((*self.used, *self.leaving), default=-1) + 1
 
@@ -63,22 +63,22 @@ class _SlotClass:
 
     def cut(self) -> int:
         """Gives up the free slots behind the last one that is not; returns how many."""
-        keep = self.num_kept
-        count = self.num_slots - keep
-        self.num_slots = keep
-        self.free = [index for index in self.free if index < keep]
+        num_left = self.num_needed
+        count = self.num_slots - num_left
+        self.num_slots = num_left
+        self.free = [index for index in self.free if index < num_left]
         heapq.heapify(self.free)
         return count
 
     @property
     def has_hole(self) -> bool:
         """Whether a used slot could lie further to the front, with none behind it."""
-        last = self.num_kept - 1
+        last = self.num_needed - 1
         return last in self.used and bool(self.free) and self.free[0] < last
 
     def num_freed(self) -> int:
         """Slots behind the last one that could be given up once it lay in the first hole."""
-        last = self.num_kept - 1
+        last = self.num_needed - 1
         before = max((*(self.used - {last}), *self.leaving, self.free[0]), default=-1)
         return last - before
 
@@ -121,7 +121,7 @@ class SlotPool:
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of the slots in some sequence's hands."""
+        """Bytes of the slots that sequences have."""
         return sum(len(c.used) * self._slot_bytes(c) for c in self._classes)
 
     @property
@@ -142,8 +142,8 @@ class SlotPool:
             return None
         return Slot(slot_class.capacity, slot_class.take())
 
-    def release(self, slot: Slot, *, is_read: bool = False) -> None:
-        """``is_read``: by the plan under way, so it stays until ``planned``. Raises KeyError for nobody's."""
+    def free(self, slot: Slot, *, is_read: bool = False) -> None:
+        """``is_read``: by the plan under way, so it is free behind that one. Raises KeyError for nobody's."""
         slot_class = self._class(slot.capacity)
         slot_class.give_back(slot.index)
         if is_read:
@@ -156,7 +156,7 @@ class SlotPool:
         """Whether slots become free as soon as the plan under way is made."""
         return any(c.leaving for c in self._classes)
 
-    def planned(self) -> None:
+    def finish_plan(self) -> None:
         """The plan under way is made: what it reads from is free for the next one."""
         for slot_class in self._classes:
             slot_class.free += slot_class.leaving
@@ -176,7 +176,7 @@ class SlotPool:
     @property
     def hole_bytes(self) -> int:
         """Of free slots that lie before used ones of their class."""
-        return sum((c.num_kept - len(c.used) - len(c.leaving)) * self._slot_bytes(c) for c in self._classes)
+        return sum((c.num_needed - len(c.used) - len(c.leaving)) * self._slot_bytes(c) for c in self._classes)
 
     def close_holes(self, wanted_bytes: int) -> list[tuple[Slot, Slot]]:
         """Puts last slots in the place of free ones before them until so many bytes are given up behind.
@@ -191,7 +191,7 @@ class SlotPool:
             best = max((c for c in self._classes if c.has_hole), key=self._closing_gain, default=None)
             if best is None:
                 break
-            old, new = best.num_kept - 1, best.take()
+            old, new = best.num_needed - 1, best.take()
             best.give_back(old)
             closed.append((Slot(best.capacity, old), Slot(best.capacity, new)))
             self.shrink()
@@ -205,7 +205,7 @@ class SlotPool:
     def shrink(self) -> None:
         """Gives up the free slots behind the used ones of every class."""
         for slot_class in self._classes:
-            self._memory.slot_bytes -= slot_class.cut() * self._slot_bytes(slot_class)
+            self._memory.return_slots(slot_class.cut() * self._slot_bytes(slot_class))
 
     def check(self) -> None:
         """Raises AssertionError where a slot is in two hands or in none, or the budget is exceeded."""
@@ -238,7 +238,7 @@ class SlotPool:
         if slot_class.most_slots is not None:
             count = min(count, slot_class.most_slots - slot_class.num_slots)
         slot_class.grow(count)
-        self._memory.slot_bytes += count * slot_bytes
+        self._memory.take_slots(count * slot_bytes)
         return True
 
     def _shrink_for(self, num_bytes: int) -> None:

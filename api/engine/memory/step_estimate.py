@@ -8,7 +8,7 @@ from typing import Any
 
 _ACTIVATION_BYTES = 4  # of a number, also where a model computes in half precision: norms and scores do not
 # Arrays of all rows at a time. MLX dispatches up to ten operations before the first has freed what it read;
-# the default model was seen to hold 17 of the widest ones while it reads a chunk.
+# the default model was seen to hold 17 of the widest ones while it prefills a chunk.
 _LIVE_ACTIVATIONS = 24
 _LIVE_LOGITS = 2  # of rows whose best token is wanted
 _LIVE_SAMPLED_LOGITS = 8  # of rows that are drawn from: penalties, masks, sorting

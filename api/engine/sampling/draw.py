@@ -17,10 +17,15 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 
 from api.engine.device.noise import noise_of
-from api.engine.sampling.candidates import top_candidates
-from api.engine.sampling.row_parts import in_parts, row_maxima
+from api.engine.sampling.filters import (
+    in_parts,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    row_maxima,
+    top_candidates,
+)
 from api.engine.sampling.state import Row
-from api.engine.sampling.thresholds import keep_min_p, keep_top_k, keep_top_p
 from api.types import SamplingParams
 
 # Rows that keep no more tokens than this draw from their best ones, and the vocabulary is left alone.

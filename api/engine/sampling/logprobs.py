@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
-from api.engine.sampling.candidates import top_candidates
-from api.engine.sampling.row_parts import in_parts, row_maxima, row_sums
+from api.engine.sampling.filters import in_parts, row_maxima, row_sums, top_candidates
 from api.engine.sampling.state import Row
 from api.step_plan import SampledLogprobs
 

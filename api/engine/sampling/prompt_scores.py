@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
-from api.engine.sampling.candidates import top_candidates
+from api.engine.sampling.filters import top_candidates
 from api.engine.sampling.logprobs import MAX_TOP_LOGPROBS, log_sums, sampled_logprobs
 from api.step_plan import SampledLogprobs, ScoredTokens, Span
 

@@ -5,11 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from api.engine.sampling.constraint import Constraint
-from api.engine.sampling.token_counts import TokenCounts
 from api.errors import ServerSideError
 from api.step_plan import Span
 from api.types import SamplingParams
+
+_FIRST_CAPACITY = 64  # of the counts' arrays, which double
+
+
+class TokenCounts:
+    """The distinct tokens of a sequence, each with how often it is in the answer; costs O(1) a token."""
+
+    def __init__(self) -> None:
+        self._index: dict[int, int] = {}
+        self._token_ids = np.zeros(_FIRST_CAPACITY, dtype=np.int32)
+        self._counts = np.zeros(_FIRST_CAPACITY, dtype=np.int32)
+
+    def add(self, token_id: int, *, is_answer: bool) -> None:
+        index = self._index.setdefault(token_id, len(self._index))
+        if index == len(self._token_ids):
+            self._token_ids = np.resize(self._token_ids, 2 * index)
+            self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
+        self._token_ids[index] = token_id
+        self._counts[index] += is_answer
+
+    @property
+    def token_ids(self) -> NDArray[np.int32]:
+        """Int32 ``[distinct tokens]``, in the order of their first occurrence."""
+        return self._token_ids[: len(self._index)]
+
+    @property
+    def answer_counts(self) -> NDArray[np.int32]:
+        """Occurrences in the answer, int32 ``[distinct tokens]``; 0 for tokens of the prompt alone."""
+        return self._counts[: len(self._index)]
 
 
 class SamplingState:
@@ -87,6 +118,13 @@ class Row:
         return self.sampling.end_token_ids if is_early or is_thinking else ()
 
 
+class UnknownSequenceError(ValueError):
+    """A plan names a sequence that was never added, or has ended."""
+
+    def __init__(self, sequence_id: int) -> None:
+        super().__init__(f"the plan names sequence {sequence_id}, which was never added or has ended")
+
+
 class SamplingStates:
     """How each sequence samples, told once, and the states of those that need one, built from the spans."""
 
@@ -99,25 +137,28 @@ class SamplingStates:
         self._samplings[sequence_id] = sampling
 
     def sampling(self, sequence_id: int) -> SamplingParams:
-        """Raises KeyError for a sequence that was never added, or has ended."""
-        return self._samplings[sequence_id]
+        """Raises UnknownSequenceError."""
+        found = self._samplings.get(sequence_id)
+        if found is None:
+            raise UnknownSequenceError(sequence_id)
+        return found
 
     def rows(self, spans: Iterable[Span]) -> list[Row]:
         """One for each row that is sampled from, in the order of the logits; none has a state yet.
 
         A span with proposals has several, each with its own place in the answer: a row draws as it would
-        if the tokens before it had come one by one.
+        if the tokens before it had come one by one. Raises UnknownSequenceError, also for spans without rows.
         """
-        return [
-            Row(span.sequence_id, self._samplings[span.sequence_id], span.sample_index + i)
-            for span in spans
-            for i in range(span.num_samples)
-        ]
+        rows: list[Row] = []
+        for span in spans:
+            sequence_id, sampling = span.sequence_id, self.sampling(span.sequence_id)
+            rows += [Row(sequence_id, sampling, span.sample_index + i) for i in range(span.num_samples)]
+        return rows
 
     def extend(self, spans: Iterable[Span]) -> None:
         """Takes in a plan's spans, after what the plan before it sampled was recorded."""
         for span in spans:
-            sampling = self._samplings[span.sequence_id]
+            sampling = self.sampling(span.sequence_id)
             if sampling.needs_state:
                 self._state(span, sampling).extend(span)
 
@@ -135,7 +176,7 @@ class SamplingStates:
         for sequence_id in sequence_ids:
             self._states.pop(sequence_id, None)
 
-    def end(self, sequence_ids: Iterable[int]) -> None:
+    def remove(self, sequence_ids: Iterable[int]) -> None:
         """Forgets sequences that were released for good."""
         for sequence_id in sequence_ids:
             self._samplings.pop(sequence_id, None)

@@ -1,4 +1,4 @@
-"""How many rows each prompt that is being read gets in the next step."""
+"""How many rows each prompt that is being prefilled gets in the next step."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from api.engine.sequences.sequence import Sequence
 
 
 def choose_chunks(
-    reading: Items[Sequence],
+    prefilling: Items[Sequence],
     num_decode_rows: int,
     budget: StepBudget,
     tokens_to_stop: Callable[[Sequence], int],
     now_seconds: float,
     waiting_ids: Container[int] = (),
 ) -> list[tuple[Sequence, int]]:
-    """Chunks of ``reading``, in this order, within the budget of a step that has so many other rows.
+    """Chunks of ``prefilling``, in this order, within the budget of a step that has so many other rows.
 
     ``tokens_to_stop``: where a sequence's chunk has to end at the latest. ``waiting_ids``: of the sequences
     whose last token waits.
     """
-    line = budget.line([(_num_tokens(s), now_seconds - s.admitted_seconds) for s in reading], num_decode_rows)
+    waits = [(_num_tokens(s), now_seconds - s.admitted_seconds) for s in prefilling]
+    line = budget.line(waits, num_decode_rows)
     rooms: dict[int, int] = {}  # by context; newcomers have none and share theirs
     left = 1.0  # of the budget, which is fewer rows for a prompt with more behind it
     scorable = budget.max_scored_rows
     chosen = []
-    for sequence in reading:
+    for sequence in prefilling:
         context = sequence.num_computed
         if context not in rooms:
             rooms[context] = budget.num_prompt_rows(num_decode_rows, context, line)
@@ -47,5 +48,5 @@ def choose_chunks(
 
 
 def _num_tokens(sequence: Sequence) -> int:
-    """What it had to read when it came into the batch."""
+    """What it had to prefill when it came into the batch."""
     return sequence.num_known - sequence.num_copied

@@ -1,9 +1,9 @@
 """Prompts that come together while nobody decodes begin their answers together.
 
-Were the first of them to decode at once, all others would be read beside it, in small chunks so as not to
-hold it up: the batch would fill slowly, and each chunk would be a slow token of somebody. So those that are
-read wait until the others are read too; as long as that is soon. The earlier ones have their first token by
-then, the later ones wait with their prompt's last, which makes it.
+Were the first of them to decode at once, all others would be prefilled beside it, in small chunks so as not
+to hold it up: the batch would fill slowly, and each chunk would be a slow token of somebody. So those that
+are prefilled wait until the others are, too; as long as that is soon. The earlier ones have their first token
+by then, the later ones wait with their prompt's last, which makes it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from api.engine.sequences.sequence import Sequence
 
 # Both in decode steps of all of them. Nobody waits longer for the others.
 _MOST_STEPS = 48
-# Who is read so long before the wave's end gets the first token then, and waits for the second. For the later
-# ones the first token would be little earlier, and the wait a slow token more.
+# Who is prefilled so long before the wave's end gets the first token then, and waits for the second. For the
+# later ones the first token would be little earlier, and the wait a slow token more.
 _EARLY_STEPS = 12
-# Where nobody decodes, the next prompt is waited for so long: a part of what reading the shortest one takes.
+# Where nobody decodes, the next prompt is waited for so long: a part of the shortest one's prefill.
 _PAUSE_SHARE = 0.04
 _MOST_PAUSE_TOKENS = 256  # of it: what is more may be in the prefix cache
 _MOST_PAUSE_SECONDS = 0.02
@@ -40,12 +40,12 @@ class PromptWave:
         self._budget = budget
         self._begun_ids: frozenset[int] = frozenset()  # of the wave, those that got their first token
 
-    def waits(self, decoding: Items[Sequence], reading: Items[Sequence], now_seconds: float) -> Waits:
-        """``reading`` is in order. Streams that were there before the wave wait for nobody."""
+    def waits(self, decoding: Items[Sequence], prefilling: Items[Sequence], now_seconds: float) -> Waits:
+        """``prefilling`` is in order. Streams that were there before the wave wait for nobody."""
         if any(sequence.sequence_id not in self._begun_ids for sequence in decoding):
             self._begun_ids = frozenset()
             return Waits()
-        wave = self._prompts(decoding, reading, now_seconds)
+        wave = self._prompts(decoding, prefilling, now_seconds)
         if not wave:  # it has ended: whoever comes now finds streams that were there before
             self._begun_ids = frozenset()
             return Waits()
@@ -54,11 +54,11 @@ class PromptWave:
         return Waits(bool(decoding), self._last_token_ids(wave) - self._begun_ids)
 
     def _prompts(
-        self, decoding: Items[Sequence], reading: Items[Sequence], now_seconds: float
+        self, decoding: Items[Sequence], prefilling: Items[Sequence], now_seconds: float
     ) -> list[Sequence]:
         """Those that are to end together; none where each goes for itself."""
         # A prompt that is scored takes many steps. One that catches up with its answer would decode.
-        able = [sequence for sequence in reading if not sequence.is_scoring and not sequence.num_sampled]
+        able = [s for s in prefilling if not s.is_scoring and not s.num_sampled]
         number = len(decoding) + len(able)
         if not able or number < 2:
             return []
@@ -73,7 +73,7 @@ class PromptWave:
         return wave if len(decoding) + len(wave) > 1 else []
 
     def _early(self, num_decoding: int, wave: Items[Sequence]) -> Items[Sequence]:
-        """Those of ``wave`` that are read long before the last of them."""
+        """Those of ``wave`` that are prefilled long before the last of them."""
         least_seconds = _EARLY_STEPS * self._budget.plain_seconds(num_decoding + len(wave))
         left_seconds = sum(self._budget.read_seconds(sequence.num_remaining) for sequence in wave)
         early = []
@@ -85,7 +85,7 @@ class PromptWave:
         return early
 
     def _last_token_ids(self, wave: Items[Sequence]) -> frozenset[int]:
-        """Of all, unless the next step can read what is left."""
+        """Of all, unless the next step can prefill what is left."""
         num_remaining = sum(sequence.num_remaining for sequence in wave)
         if num_remaining <= max(self._budget.max_step_tokens, len(wave)):
             return frozenset()
@@ -93,7 +93,7 @@ class PromptWave:
 
 
 def pause_seconds(waiting: Items[Sequence], budget: StepBudget) -> float:
-    """How long to wait for a further prompt before the first of ``waiting`` is read; 0 for none."""
+    """How long to wait for a further prompt before the first of ``waiting`` is prefilled; 0 for none."""
     num_tokens = min((sequence.num_known for sequence in waiting), default=0)
     seconds = budget.read_seconds(min(num_tokens, _MOST_PAUSE_TOKENS))
     return min(_PAUSE_SHARE * seconds, _MOST_PAUSE_SECONDS)

@@ -1,7 +1,7 @@
 """Who goes first: by priority, then by each client's fair share, then the shortest prompt. No tensors here.
 
 The shares are the virtual token counters of "Fairness in Serving Large Language Models" (Sheng et al., OSDI
-2024): each client's counter grows with what it is served, whoever has the least goes first, and a client
+2024): each client's counter grows with what it is charged, whoever has the least goes first, and a client
 that comes back from idling is lifted to the least of those that compete, so that idling saves up nothing.
 """
 
@@ -19,7 +19,7 @@ _PROMPT_TOKEN_COST = 1
 _ANSWER_TOKEN_COST = 2
 # An answer's length is not known before its end: so much of it is counted ahead.
 _FORESEEN_ANSWER_TOKENS = 128
-# A prompt's wait counts this much against the time that reading it would take.
+# A prompt's wait counts this much against the time that its prefill would take.
 _AGEING = 0.5
 # After so long a sequence stands with those of the next better priority that is there, and so on.
 _PRIORITY_STEP_SECONDS = 30.0
@@ -29,7 +29,7 @@ _MAX_DEPARTED_CLIENTS = 1024
 
 @dataclass(slots=True)
 class _Client:
-    served: int  # prompt and answer tokens by their costs; only differences between clients mean anything
+    charged: int  # prompt and answer tokens by their costs; only differences between clients mean anything
     sequences: dict[int, Sequence] = field(default_factory=dict)  # those that arrived and did not leave
 
     @property
@@ -39,10 +39,10 @@ class _Client:
 
 
 class QueueOrder:
-    """Orders the sequences that wait for a place in the batch, and those whose prompts are being read.
+    """Orders the sequences that wait for a place in the batch, and those whose prompts are being prefilled.
 
-    Owned by the batch thread. It reads sequences and changes none. Each sequence is announced by ``arrive``
-    once, before any other call with it, and let go by ``leave`` once, whatever happens to it in between
+    Owned by the batch thread. It looks at sequences and changes none. Each sequence is added by ``add``
+    once, before any other call with it, and let go by ``remove`` once, whatever happens to it in between
     (admission, preemption, recovery).
     """
 
@@ -50,9 +50,9 @@ class QueueOrder:
         """``clock``: the one that the sequences' ``arrival_seconds`` are of."""
         self._clock = clock
         self._clients: dict[str, _Client] = {}
-        self._departed: dict[str, int] = {}  # client id -> served; the longest away first
+        self._departed: dict[str, int] = {}  # client id -> charged; the longest away first
 
-    def arrive(self, sequence: Sequence) -> None:
+    def add(self, sequence: Sequence) -> None:
         client = self._clients.get(sequence.client_id)
         if client is None:
             client = self._clients[sequence.client_id] = _Client(self._departed.pop(sequence.client_id, 0))
@@ -60,25 +60,25 @@ class QueueOrder:
             self._lift(client)
         client.sequences[sequence.sequence_id] = sequence
 
-    def leave(self, sequence: Sequence) -> None:
+    def remove(self, sequence: Sequence) -> None:
         client = self._clients[sequence.client_id]
         del client.sequences[sequence.sequence_id]
         if not client.sequences:
             del self._clients[sequence.client_id]
-            self._departed[sequence.client_id] = client.served
+            self._departed[sequence.client_id] = client.charged
             if len(self._departed) > _MAX_DEPARTED_CLIENTS:
                 del self._departed[next(iter(self._departed))]
 
-    def served(self, sequence: Sequence, num_prompt_rows: int, num_answer_rows: int) -> None:
+    def charge(self, sequence: Sequence, num_prompt_rows: int, num_answer_rows: int) -> None:
         """Counts what a step gives a sequence, but no rows that are computed again after a preemption."""
         cost = num_prompt_rows * _PROMPT_TOKEN_COST + num_answer_rows * _ANSWER_TOKEN_COST
-        self._clients[sequence.client_id].served += cost
+        self._clients[sequence.client_id].charged += cost
 
     def sorted(self, sequences: Collection[Sequence], seconds_per_row: float) -> list[Sequence]:
         """All of them, the one that goes first first.
 
-        Among those of one priority the clients take turns, by what each was served and what those of its
-        sequences that stand before will get. One client's go by the seconds that reading takes, less half
+        Among those of one priority the clients take turns, by what each was charged and what those of its
+        sequences that stand before will get. One client's go by the seconds that prefill takes, less half
         the wait. O(n log n).
         """
         now_seconds = self._clock()
@@ -87,13 +87,13 @@ class QueueOrder:
             wait_seconds = now_seconds - sequence.arrival_seconds
             return sequence.num_remaining * seconds_per_row - _AGEING * wait_seconds
 
-        served = {client_id: client.served for client_id, client in self._clients.items()}
+        charged = {client_id: client.charged for client_id, client in self._clients.items()}
         by_level: dict[int, list[Sequence]] = {}
         for sequence, level in zip(sequences, _levels(sequences, now_seconds), strict=True):
             by_level.setdefault(level, []).append(sequence)
         ordered: list[Sequence] = []
         for _, together in sorted(by_level.items()):
-            ordered += _take_turns(together, served, urgency)
+            ordered += _take_turns(together, charged, urgency)
         return ordered
 
     def preemption_victim(self, running: Collection[Sequence]) -> Sequence:
@@ -107,13 +107,13 @@ class QueueOrder:
 
     def _lift(self, client: _Client) -> None:
         """Gives away the credit of a client that begins to compete; where nobody does, all begin anew."""
-        competing = [each.served for each in self._clients.values() if each.is_competing]
+        competing = [each.charged for each in self._clients.values() if each.is_competing]
         if competing:
-            client.served = max(client.served, min(competing))
+            client.charged = max(client.charged, min(competing))
             return
         self._departed.clear()
         for each in self._clients.values():
-            each.served = 0
+            each.charged = 0
 
 
 def _levels(sequences: Collection[Sequence], now_seconds: float) -> list[int]:
@@ -131,25 +131,25 @@ def _levels(sequences: Collection[Sequence], now_seconds: float) -> list[int]:
 
 
 def _take_turns(
-    sequences: list[Sequence], served: dict[str, int], urgency: Callable[[Sequence], float]
+    sequences: list[Sequence], charged: dict[str, int], urgency: Callable[[Sequence], float]
 ) -> list[Sequence]:
-    """Merges the clients' lines; ``served`` goes on from what it was, and is changed."""
+    """Merges the clients' lines; ``charged`` goes on from what it was, and is changed."""
     lines: dict[str, list[tuple[float, int, Sequence]]] = {}
     for sequence in sequences:
         entry = (urgency(sequence), sequence.sequence_id, sequence)
         lines.setdefault(sequence.client_id, []).append(entry)
     for line in lines.values():
         line.sort(key=lambda entry: entry[:2], reverse=True)  # the first is the last: popped in O(1)
-    heads = [(served[client_id], line[-1][:2], client_id) for client_id, line in lines.items()]
+    heads = [(charged[client_id], line[-1][:2], client_id) for client_id, line in lines.items()]
     heapify(heads)
     ordered: list[Sequence] = []
     while heads:
         client_id = heads[0][2]
         line = lines[client_id]
         ordered.append(line.pop()[2])
-        served[client_id] += _foreseen_cost(ordered[-1])
+        charged[client_id] += _foreseen_cost(ordered[-1])
         if line:
-            heapreplace(heads, (served[client_id], line[-1][:2], client_id))
+            heapreplace(heads, (charged[client_id], line[-1][:2], client_id))
         else:
             heappop(heads)
     return ordered

@@ -42,7 +42,7 @@ def prompt_output(sequence: Sequence, scored: ScoredTokens) -> StepOutput | None
     new = scored.logprobs[sequence.num_scored - scored.start :]
     if not new:
         return None
-    sequence.num_scored += len(new)
+    sequence.score(len(new))
     return StepOutput(sequence.request_id, choice_index=sequence.choice_index, prompt_logprobs=new)
 
 

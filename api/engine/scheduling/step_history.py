@@ -46,13 +46,13 @@ class StepHistory:
     ) -> None:
         """Remembers a step of these sequences with so many rows each, before they count as computed."""
         pairs = list(chosen)
-        reading = [(sequence, n) for sequence, n in pairs if not sequence.is_decoding]
+        prefilling = [(sequence, n) for sequence, n in pairs if not sequence.is_decoding]
         self._steps.append(
             _Step(
                 sequence_ids=frozenset(sequence.sequence_id for sequence, _ in pairs),
                 num_rows=sum(n for _, n in pairs),
-                num_prompt_rows=sum(n for _, n in reading),
-                prompt_context=_mean_context(reading),
+                num_prompt_rows=sum(n for _, n in prefilling),
+                prompt_context=_mean_context(prefilling),
                 kind=_kind([sequence for sequence, _ in pairs if sequence.is_decoding], list(drafts)),
                 started_seconds=now_seconds,
                 is_overlapped=bool(self._steps),
@@ -84,9 +84,9 @@ class StepHistory:
         self._observe(step.kind, seconds, step.is_overlapped)
 
 
-def _mean_context(reading: list[tuple[Sequence, int]]) -> float:
-    num_rows = sum(n for _, n in reading)
-    return sum(n * (sequence.num_computed + (n - 1) / 2) for sequence, n in reading) / max(1, num_rows)
+def _mean_context(prefilling: list[tuple[Sequence, int]]) -> float:
+    num_rows = sum(n for _, n in prefilling)
+    return sum(n * (sequence.num_computed + (n - 1) / 2) for sequence, n in prefilling) / max(1, num_rows)
 
 
 def _kind(decoding: list[Sequence], drafts: list[Draft]) -> StepKind:

@@ -1,4 +1,4 @@
-"""Choices of one request that read their prompt once."""
+"""Choices of one request, whose prompt is prefilled once."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class AdaptiveSpeculation:
 
     def _take(self, wanted: list[tuple[Sequence, int]], proposed: list[tuple[int, ...]]) -> None:
         for (sequence, _), proposals in zip(wanted, proposed, strict=True):
-            sequence.proposals = proposals
+            sequence.propose(proposals)
             self.num_proposed_tokens += len(proposals)
 
     def _offers(self, free: list[Sequence]) -> dict[int, _Offer]:

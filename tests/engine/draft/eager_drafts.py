@@ -38,7 +38,7 @@ class EagerDrafts(NoSpeculation):
         if any(sequence.proposals for sequence in decoding):
             return True
         for sequence in decoding:
-            self.row(sequence).settle(len(sequence.token_ids))
+            self.row(sequence).learn(len(sequence.token_ids))
         return any(s.num_in_flight for s in decoding) and self.draw.random() < 0.7
 
     def propose(self, decoding: list[Sequence]) -> None:
@@ -47,7 +47,7 @@ class EagerDrafts(NoSpeculation):
         for sequence in decoding:
             room = min(room_for_proposals(sequence), self.draw.randint(0, 4))
             if room and not sequence.sampling.needs_state:
-                sequence.proposals = (DRAFTED,) * room
+                sequence.propose((DRAFTED,) * room)
                 self.num_proposed_tokens += room
                 self.drafting.append(sequence)
 
@@ -57,7 +57,7 @@ class EagerDrafts(NoSpeculation):
 
     def _draft(self, sequence: Sequence) -> Draft:
         row, slot = self.row(sequence), sequence.slot
-        start, tokens = row.num_read, tuple(sequence.token_ids[row.num_read :])
+        start, tokens = row.num_computed, tuple(sequence.token_ids[row.num_computed :])
         row.draft(len(sequence.token_ids), len(sequence.proposals))
         assert slot is not None
         return Draft(sequence.sequence_id, slot, start, tokens, len(sequence.proposals))

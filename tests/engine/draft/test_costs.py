@@ -49,7 +49,7 @@ def test_other_depths_learn_from_what_was_measured() -> None:
     assert (made.slowdown(deeper) or 0) > before + 2
 
 
-def test_what_is_only_read_has_a_price_of_its_own() -> None:
+def test_what_is_only_prefilled_has_a_price_of_its_own() -> None:
     made = create_costs()
     for _ in range(9):
         made.observe(StepKind(2, num_caught_up=20), 0.050)
@@ -57,7 +57,7 @@ def test_what_is_only_read_has_a_price_of_its_own() -> None:
     assert made.plain_seconds(2) == pytest.approx(0.010)
 
 
-def test_reading_beside_a_draft_says_nothing_about_drafts() -> None:
+def test_prefill_beside_a_draft_says_nothing_about_drafts() -> None:
     made = create_costs()
     before = made.slowdown(DRAFTING)
     for _ in range(7):
@@ -66,7 +66,7 @@ def test_reading_beside_a_draft_says_nothing_about_drafts() -> None:
     assert made.row_seconds(2) > 0.002
 
 
-def test_before_any_was_timed_reading_costs_what_the_served_models_rows_do_by_the_weights() -> None:
+def test_before_any_was_timed_prefill_costs_what_the_served_models_rows_do_by_the_weights() -> None:
     budget = create_budget()
     verification = VerificationCosts(budget)
     made = DraftCosts(verification, budget, 0.2)

@@ -120,7 +120,7 @@ def test_tokens_that_both_models_share_are_proposed_and_no_others() -> None:
     assert max(token for answer in answers.values() for token in answer) >= 30
 
 
-def test_a_token_that_the_draft_model_lacks_is_read_as_another() -> None:
+def test_a_token_that_the_draft_model_lacks_is_another_one_to_it() -> None:
     chosen, _ = choose("llama")
     drafter = ModelDrafter(chosen.forward, Sampler(platform()), Vocabularies(50, 50, VOCAB_SIZE))
     slot = Slot(16, 0)

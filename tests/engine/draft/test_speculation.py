@@ -94,8 +94,8 @@ def test_it_never_costs_much(
 
 
 @pytest.mark.parametrize("percent", [0, 50])
-def test_many_short_chats_are_not_slowed_by_reading(percent: int) -> None:
-    """What a draft model reads is as dear as what the served one does, and half of it is never paid back."""
+def test_many_short_chats_are_not_slowed_by_prefill(percent: int) -> None:
+    """A draft model's prefill is as dear as that of the served one, and half of it is never paid back."""
 
     def seconds(sampling: SamplingParams) -> float:
         loop = create_drafting_loop(
@@ -118,7 +118,7 @@ def test_rows_with_penalties_get_none_beside_others_that_do() -> None:
     assert drafted == {1}
 
 
-def test_nothing_is_drafted_beyond_what_the_draft_model_can_read() -> None:
+def test_nothing_is_drafted_beyond_what_the_draft_model_can_see() -> None:
     loop = create_drafting_loop(draft_context=20)
     loop.add(create_sequence(num_prompt_tokens=5, max_tokens=50))
     loop.finish()
@@ -126,7 +126,7 @@ def test_nothing_is_drafted_beyond_what_the_draft_model_can_read() -> None:
     assert 15 < max(ends) <= 20
 
 
-def test_a_long_prompt_is_read_in_pieces_beside_plain_steps() -> None:
+def test_a_long_prompt_is_prefilled_in_pieces_beside_plain_steps() -> None:
     loop = create_drafting_loop(context_length=1000, max_step_tokens=32)
     loop.add(create_sequence(num_prompt_tokens=200, max_tokens=300))
     loop.finish()
@@ -135,7 +135,7 @@ def test_a_long_prompt_is_read_in_pieces_beside_plain_steps() -> None:
     assert loop.scheduler.stats().num_accepted_drafts > 100
 
 
-def test_what_is_read_in_a_step_is_bounded_for_all_together() -> None:
+def test_what_is_prefilled_in_a_step_is_bounded_for_all_together() -> None:
     """Many prompts that are short each; the plan of memory counts on it."""
     loop = create_drafting_loop(
         seconds_per_row=0.0,
@@ -147,19 +147,19 @@ def test_what_is_read_in_a_step_is_bounded_for_all_together() -> None:
     for i in range(1, 9):
         loop.add(create_sequence(i, num_prompt_tokens=10, max_tokens=60))
     loop.finish()
-    read = [sum(len(draft.token_ids) for draft in plan.drafts) for plan in loop.plans]
-    assert 8 < max(read) <= 24
+    numbers = [sum(len(draft.token_ids) for draft in plan.drafts) for plan in loop.plans]
+    assert 8 < max(numbers) <= 24
     assert loop.scheduler.stats().num_accepted_drafts > 0
 
 
-def test_a_prompt_is_not_read_for_a_short_answer() -> None:
+def test_a_prompt_is_not_prefilled_for_a_short_answer() -> None:
     loop = create_drafting_loop(context_length=1000, draft_seconds=0.004)
     loop.add(create_sequence(num_prompt_tokens=900, max_tokens=5))
     loop.finish()
-    assert loop.generator.drafter.num_read_tokens == 0
+    assert loop.generator.drafter.num_prefilled_tokens == 0
 
 
-def test_what_the_prefix_cache_gave_is_read_by_the_draft_as_well() -> None:
+def test_what_the_prefix_cache_gave_is_prefilled_by_the_draft_as_well() -> None:
     loop = create_drafting_loop(cached_tokens=200)
     for i in (1, 2):
         loop.add(create_sequence(i, prompt=list(range(20)), max_tokens=30))

@@ -104,18 +104,18 @@ def no_reused_buffers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_reused_buffers")
-def test_a_kept_state_holds_nothing_of_the_slots() -> None:
+def test_a_cached_state_holds_nothing_of_the_slots() -> None:
     forward = grouped("mamba2")
     run(forward, span(0, 0, 8), span(1, 0, 8))
     save = BlockSave(0, Slot(64, 0), 0, 8, with_state=True)
     plan = StepPlan(saves=(save,), num_slots=((64, 4),), spans=(span(0, 8, 1), span(1, 8, 1)))
     logits = forward(plan, mx.array([8, 9]))
-    forward.settle()
+    forward.compute_saves()
     mx.eval(logits, forward.state())
-    kept = forward._states.kept_bytes
+    cached_bytes = forward._states.cached_bytes
     before = mx.get_active_memory()
-    forward._states.apply(StepPlan(dropped_blocks=(0,)))
-    assert before - mx.get_active_memory() == kept
+    forward._states.apply(StepPlan(evicted_blocks=(0,)))
+    assert before - mx.get_active_memory() == cached_bytes
 
 
 @pytest.mark.parametrize("name", GROUPED)
@@ -125,7 +125,7 @@ def test_an_exported_block_can_be_continued_elsewhere(name: str) -> None:
     for each in (forward, other):  # each has exported a block before anything is inserted
         run(each, span(0, 0, 8))
         each(StepPlan(saves=(BlockSave(0, Slot(64, 0), 0, 8, with_state=True),)), mx.zeros((0,)))
-        each.settle()
+        each.compute_saves()
         exported.append(each.blocks.export(0))
     other.blocks.insert(5, exported[0])
     forward.blocks.drop([0])
@@ -134,7 +134,7 @@ def test_an_exported_block_can_be_continued_elsewhere(name: str) -> None:
     going_on = Span(9, Slot(64, 3), 8, (8, 9), 1, 0)
     logits = other(StepPlan(spans=(going_on,), num_slots=((64, 4),)), mx.array([8, 9]))
     assert mx.allclose(logits, plain_row(name, 0, 10)[None], atol=1e-3)
-    assert forward._states.kept_bytes == 0
+    assert forward._states.cached_bytes == 0
 
 
 def a_start_from_the_state_before(patch: Patch) -> None:
@@ -150,15 +150,15 @@ def rows_of_another_order(patch: Patch) -> None:
     patch.setattr(StateStore, "take_rows", lambda self, slots: original(self, slots[::-1]))
 
 
-def a_block_keeps_what_comes_later(patch: Patch) -> None:
-    original = GroupedForward.settle
+def a_block_has_what_comes_later(patch: Patch) -> None:
+    original = GroupedForward.compute_saves
 
-    def settle(self: GroupedForward) -> None:
+    def compute_saves(self: GroupedForward) -> None:
         original(self)
-        for block_id in self._states._kept:
-            self._states._kept[block_id] = self._states.take(Slot(64, 1))
+        for block_id in self._states._cached:
+            self._states._cached[block_id] = self._states.take(Slot(64, 1))
 
-    patch.setattr(GroupedForward, "settle", settle)
+    patch.setattr(GroupedForward, "compute_saves", compute_saves)
 
 
 def a_load_brings_no_state(patch: Patch) -> None:
@@ -174,7 +174,7 @@ BREAKS = [
     a_start_from_the_state_before,
     rows_that_never_advance,
     rows_of_another_order,
-    a_block_keeps_what_comes_later,
+    a_block_has_what_comes_later,
     a_load_brings_no_state,
 ]
 

@@ -38,7 +38,7 @@ def test_rows_join_leave_and_come_back() -> None:
         plan((1, 4, 1), (2, 7, 1)),
         plan((2, 8, 1), (3, 0, 3)),  # 1 waits
         plan((1, 5, 1), (2, 9, 1), (3, 3, 1)),
-        plan((1, 6, 1), (3, 4, 2), released=(2,)),  # 3 reads two tokens at once
+        plan((1, 6, 1), (3, 4, 2), released=(2,)),  # 3 prefills two tokens at once
         plan((1, 7, 1), (3, 6, 1)),
     ]
     for step, token_ids in steps:

@@ -48,7 +48,7 @@ def test_a_key_names_the_block_before() -> None:
     assert parent_of(second) == short_key(first)
 
 
-def test_knows_which_blocks_are_kept() -> None:
+def test_knows_which_blocks_are_cached() -> None:
     keys = HashedBlockKeys("f")
     block = Block(1, None, key="k")
     keys.add(block)

@@ -3,12 +3,12 @@ from __future__ import annotations
 from api.engine.memory.prefix_tree import Block, PrefixTree
 
 
-def insert(tree: PrefixTree, *tokens: int, salt: str = "", is_kept: bool = True) -> list[Block]:
+def insert(tree: PrefixTree, *tokens: int, salt: str = "", is_cached: bool = True) -> list[Block]:
     """The path of blocks of two tokens each; touched as one that is used now."""
     path, block = [], tree.root(salt)
     for start in range(0, len(tokens), 2):
         block = tree.child(block, tokens[start : start + 2])
-        block.is_kept = block.is_kept or is_kept
+        block.is_cached = block.is_cached or is_cached
         path.append(block)
     tree.touch(path)
     return path
@@ -49,21 +49,21 @@ def test_the_longest_unused_end_goes_first_and_a_path_from_its_end() -> None:
     assert ends(tree) == [(3, 3), (5, 5), (2, 2), (1, 1)]
 
 
-def test_what_is_pinned_or_not_kept_stays() -> None:
+def test_what_is_pinned_or_not_cached_stays() -> None:
     tree = PrefixTree(2)
     pinned = insert(tree, 1, 1)[0]
     pinned.num_pins = 1
-    insert(tree, 2, 2, is_kept=False)
+    insert(tree, 2, 2, is_cached=False)
     assert tree.oldest_end() is None
     pinned.num_pins = 0
-    tree.offer(pinned)
+    tree.requeue(pinned)
     assert ends(tree) == [(1, 1)]
 
 
-def test_what_is_being_read_behind_a_block_goes_with_it() -> None:
+def test_what_is_being_computed_behind_a_block_goes_with_it() -> None:
     tree = PrefixTree(2)
-    kept = insert(tree, 1, 1)[0]
-    coming = tree.child(kept, (2, 2))
+    cached = insert(tree, 1, 1)[0]
+    coming = tree.child(cached, (2, 2))
     assert ends(tree) == [(1, 1)]
     assert coming.parent is None
     assert list(tree.walk("", [1, 1, 2, 2], 2)) == []

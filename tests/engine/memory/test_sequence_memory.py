@@ -98,14 +98,14 @@ def test_a_hit_counts_once_a_plan_is_made_of_it() -> None:
     loop.add(create_sequence(1, prompt=list(range(17)), max_tokens=1))
     loop.run()
     sequence = create_sequence(2, prompt=[*range(16), 30], max_tokens=1)
-    assert loop.memory.enter(sequence)
-    loop.memory.leave(sequence, is_kept=False)
+    assert loop.memory.admit(sequence, 0.0)
+    loop.memory.free(sequence, saves=False)
     sequence.restart()
     loop.memory.take_changes()
     stats = loop.scheduler.stats().prefix_cache
     assert (stats.num_asked_tokens, stats.num_hit_tokens) == (17, 0)
     assert (sequence.was_admitted, sequence.num_cached_tokens) == (False, 0)
-    loop.memory.prefixes.take_dropped()
+    loop.memory.prefixes.finish_plan()
     loop.add(sequence)
     loop.finish()
     assert loop.scheduler.stats().prefix_cache.num_hit_tokens == 16

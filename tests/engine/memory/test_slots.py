@@ -56,7 +56,7 @@ def test_the_lowest_free_index_goes_first() -> None:
     slots = [pool.allocate(8) for _ in range(4)]
     assert slots == [Slot(8, i) for i in range(4)]
     for index in (2, 0, 3):
-        pool.release(Slot(8, index))
+        pool.free(Slot(8, index))
     assert [pool.allocate(8) for _ in range(3)] == [Slot(8, 0), Slot(8, 2), Slot(8, 3)]
 
 
@@ -74,9 +74,9 @@ def test_free_slots_of_one_class_make_room_for_another() -> None:
     pool = create_slots(budget_tokens=32)
     held = [pool.allocate(8) for _ in range(4)]
     assert pool.allocate(16) is None
-    pool.release(Slot(8, 3))
+    pool.free(Slot(8, 3))
     assert pool.allocate(16) is None  # one free slot of 8 is too little
-    pool.release(Slot(8, 2))
+    pool.free(Slot(8, 2))
     assert pool.allocate(16) == Slot(16, 0)
     assert sizes(pool)[8] == 2 and len(held) == 4
 
@@ -86,7 +86,7 @@ def test_shrinking_keeps_what_is_used_and_all_below_it() -> None:
     for _ in range(4):
         pool.allocate(8)
     for index in (0, 2, 3):
-        pool.release(Slot(8, index))
+        pool.free(Slot(8, index))
     pool.shrink()
     assert sizes(pool)[8] == 2
     assert (pool.used_bytes, pool.reserved_bytes) == (80, 160)
@@ -97,13 +97,13 @@ def test_a_slot_that_is_read_is_free_once_the_plan_is_made() -> None:
     pool = create_slots(budget_tokens=16)
     first, second = pool.allocate(8), pool.allocate(8)
     assert first is not None and second is not None
-    pool.release(first, is_read=True)
-    pool.release(second, is_read=True)
+    pool.free(first, is_read=True)
+    pool.free(second, is_read=True)
     pool.shrink()
     assert pool.has_leaving and sizes(pool)[8] == 2 and pool.used_bytes == 0
     assert pool.allocate(8) is None and pool.allocate(16) is None
     pool.check()
-    pool.planned()
+    pool.finish_plan()
     assert not pool.has_leaving
     assert pool.allocate(16) == Slot(16, 0)
 
@@ -114,7 +114,7 @@ def holed(*free: int, count: int = 6) -> SlotPool:
     for _ in range(count):
         pool.allocate(8)
     for index in free:
-        pool.release(Slot(8, index))
+        pool.free(Slot(8, index))
     return pool
 
 
@@ -148,11 +148,11 @@ def test_free_slots_behind_the_last_are_no_holes() -> None:
 
 def test_nothing_is_put_where_a_plan_still_reads() -> None:
     pool = holed()
-    pool.release(Slot(8, 1), is_read=True)
+    pool.free(Slot(8, 1), is_read=True)
     assert pool.hole_bytes == 0
     assert places(pool, 80) == []
-    pool.release(Slot(8, 3))
-    pool.release(Slot(8, 5), is_read=True)  # nothing behind it can be given up yet
+    pool.free(Slot(8, 3))
+    pool.free(Slot(8, 5), is_read=True)  # nothing behind it can be given up yet
     assert places(pool, 80) == []
 
 
@@ -175,9 +175,9 @@ def test_releasing_a_slot_twice_is_an_error() -> None:
     pool = create_slots()
     slot = pool.allocate(8)
     assert slot is not None
-    pool.release(slot)
+    pool.free(slot)
     with pytest.raises(KeyError):
-        pool.release(slot)
+        pool.free(slot)
 
 
 class SlotPoolMachine(RuleBasedStateMachine):
@@ -209,16 +209,16 @@ class SlotPoolMachine(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         slot = data.draw(st.sampled_from(self.held))
         self.held.remove(slot)
-        self.pool.release(slot)
+        self.pool.free(slot)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def release_for_a_plan(self, data: st.DataObject) -> None:
         slot = data.draw(st.sampled_from(self.held))
         self.held.remove(slot)
-        self.pool.release(slot, is_read=True)
+        self.pool.free(slot, is_read=True)
         self.pool.check()
-        self.pool.planned()
+        self.pool.finish_plan()
 
     @rule(share=st.floats(0, 1))
     def close_holes(self, share: float) -> None:
@@ -243,7 +243,7 @@ class SlotPoolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for slot in self.held:
-            self.pool.release(slot)
+            self.pool.free(slot)
         self.pool.shrink()
         assert self.pool.reserved_bytes == 0
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from api.engine.sampling.state import Row, SamplingStates
+from api.engine.sampling.state import Row, SamplingStates, TokenCounts, UnknownSequenceError
 from api.step_plan import Slot, Span
 from api.types import SamplingParams
 from tests.engine.sampling_factories import CHARACTERS, END_THINK, SECOND_END, RegexGrammar, token_ids
@@ -132,9 +135,9 @@ def test_ends_are_banned_before_min_tokens_and_inside_a_thinking_block_under_a_g
 def test_a_row_is_sampled_for_each_token_that_a_span_may_give_with_its_own_place_in_the_answer() -> None:
     drawing = SamplingParams(seed=4)
     states = create_states(PLAIN, PLAIN, drawing, PLAIN)
-    plain, reading = span(9, index=5, id=1), replace(span(0, 1, 2, 3, id=2), num_samples=0)
+    plain, prefilling = span(9, index=5, id=1), replace(span(0, 1, 2, 3, id=2), num_samples=0)
     verifying, chunk = replace(span(7, 9, 21, 22, index=2, id=3), num_samples=3), span(0, 1, 2, 3, id=4)
-    assert states.rows([plain, reading, verifying, chunk]) == [
+    assert states.rows([plain, prefilling, verifying, chunk]) == [
         Row(1, PLAIN, 5),
         Row(3, drawing, 2),
         Row(3, drawing, 3),
@@ -149,11 +152,17 @@ def test_how_a_sequence_samples_is_known_until_it_ends() -> None:
     states.release([1])
     states.reset()
     assert states.rows([span(0, 5)]) == [Row(1, PENALISED, 0)]
-    states.end([1, 99])
-    with pytest.raises(KeyError):
-        states.rows([span(0, 5)])
-    with pytest.raises(KeyError):
-        states.extend([span(0, 5)])
+    states.remove([1, 99])
+    for ask in (states.rows, states.extend):
+        with pytest.raises(UnknownSequenceError, match="sequence 1, which was never added or has ended"):
+            ask([span(0, 5)])
+
+
+def test_a_span_that_samples_nothing_must_be_of_a_known_sequence_too() -> None:
+    states = create_states()
+    assert states.rows([replace(span(0, 5), num_samples=0)]) == []
+    with pytest.raises(UnknownSequenceError, match="sequence 7"):
+        states.rows([replace(span(0, 5, id=7), num_samples=0)])
 
 
 THINKING = create_thinking(CHARACTERS, is_open=False)
@@ -186,3 +195,14 @@ def test_what_is_more_than_the_best_logit(params: dict[str, object], plain: bool
 def test_once_an_answer_is_long_enough_its_row_is_plain() -> None:
     sampling = SamplingParams(temperature=0.0, min_tokens=2, end_token_ids=(1,))
     assert [Row(1, sampling, i).is_plain for i in range(4)] == [False, False, True, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.booleans()), max_size=400))
+def test_distinct_tokens_in_order_and_their_number_in_the_answer(seen: list[tuple[int, bool]]) -> None:
+    token_counts = TokenCounts()
+    for token_id, is_answer in seen:
+        token_counts.add(token_id, is_answer=is_answer)
+    in_answer = Counter(token_id for token_id, is_answer in seen if is_answer)
+    distinct = list(dict.fromkeys(token_id for token_id, _ in seen))
+    assert token_counts.token_ids.tolist() == distinct
+    assert token_counts.answer_counts.tolist() == [in_answer[token_id] for token_id in distinct]

@@ -6,7 +6,7 @@ from api.engine.scheduling.prompt_wave import PromptWave, pause_seconds
 from api.engine.sequences.sequence import Sequence
 from tests.engine.factories import create_sequence
 
-# A step of 8 rows takes 0.1 s, and reading 64 tokens 0.4 s.
+# A step of 8 rows takes 0.1 s, and prefill of 64 tokens 0.4 s.
 SECONDS = {1: 0.05, 8: 0.1, 64: 0.4}
 
 
@@ -29,18 +29,16 @@ class Steps:
     def step(self, now_seconds: float = 0.0) -> list[tuple[int, int]]:
         """(number of the prompt, rows) of the next step; those that decode come first."""
         decoding = [s for s in self.sequences if s.is_decoding]
-        reading = [s for s in self.sequences if not s.is_decoding and s.num_remaining]
-        waits = self.wave.waits(decoding, reading, now_seconds)
+        prefilling = [s for s in self.sequences if not s.is_decoding and s.num_remaining]
+        waits = self.wave.waits(decoding, prefilling, now_seconds)
         chosen = [] if waits.decoding else [(s, 1) for s in decoding]
         chosen += choose_chunks(
-            reading, len(chosen), self.budget, lambda s: s.num_remaining, now_seconds, waits.last_token_ids
+            prefilling, len(chosen), self.budget, lambda s: s.num_remaining, now_seconds, waits.last_token_ids
         )
         for sequence, num_rows in chosen:
             if sequence.num_in_flight:
-                sequence.token_ids.append(7)
-                sequence.num_in_flight = 0
-            sequence.compute(num_rows)
-            sequence.num_in_flight = int(sequence.num_remaining == 0)
+                sequence.receive(7)
+            sequence.dispatch(num_rows)
         return [(sequence.sequence_id, num_rows) for sequence, num_rows in chosen]
 
 
@@ -56,15 +54,15 @@ def test_a_prompt_alone_waits_for_nobody() -> None:
     assert Steps(prompts(30)).step() == [(0, 30)]
 
 
-def test_what_fits_one_step_is_read_in_it() -> None:
+def test_what_fits_one_step_is_prefilled_in_it() -> None:
     assert Steps(prompts(20, 20, 20)).step() == [(0, 20), (1, 20), (2, 20)]
 
 
 def test_beside_running_streams_each_goes_for_itself() -> None:
-    running, *reading = prompts(10, 10, 40, 40)
+    running, *prefilling = prompts(10, 10, 40, 40)
     steps = Steps([running])
     assert steps.step() == [(0, 10)]
-    steps.sequences += reading
+    steps.sequences += prefilling
     assert steps.step()[:2] == [(0, 1), (1, 10)]
 
 
@@ -82,8 +80,8 @@ def test_who_waits_with_its_last_token_takes_no_room() -> None:
     assert steps.step() == [(0, 1), (1, 50)]
 
 
-def test_who_is_read_long_before_the_others_begins_and_waits_for_its_second_token() -> None:
-    # Five steps of reading, of 0.4 s each; a decode step of five takes 0.08 s, twelve of them 0.96 s.
+def test_who_is_prefilled_long_before_the_others_begins_and_waits_for_its_second_token() -> None:
+    # Five steps of prefill, of 0.4 s each; a decode step of five takes 0.08 s, twelve of them 0.96 s.
     steps = Steps(prompts(64, 64, 64, 64, 64))
     assert steps.step() == [(0, 64)]
     assert steps.step() == [(1, 64)]
@@ -114,9 +112,9 @@ def test_streams_whose_wave_has_ended_wait_for_nobody_who_comes_later() -> None:
 
 def test_who_catches_up_with_an_answer_holds_nothing_back() -> None:
     """Its last token makes no first one: without it, it would count as decoding."""
-    reading = prompts(40, 40)
-    reading[0].token_ids += [7, 8]
-    assert Steps(reading).step() == [(0, 42), (1, 22)]
+    prefilling = prompts(40, 40)
+    prefilling[0].token_ids += [7, 8]
+    assert Steps(prefilling).step() == [(0, 42), (1, 22)]
 
 
 def test_the_first_step_waits_for_a_small_part_of_what_it_takes() -> None:

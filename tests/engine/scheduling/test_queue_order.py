@@ -81,24 +81,24 @@ def test_one_request_goes_before_the_rest_of_another_clients_hundred() -> None:
 def test_answer_tokens_cost_more_than_prompt_tokens() -> None:
     line = Line()
     a, b = line.add("a"), line.add("b")
-    line.order.served(a, 0, 6)
-    line.order.served(b, 10, 0)
+    line.order.charge(a, 0, 6)
+    line.order.charge(b, 10, 0)
     assert line.clients == "ba"
-    line.order.served(b, 3, 0)
+    line.order.charge(b, 3, 0)
     assert line.clients == "ab"
 
 
-def test_a_long_prompt_shares_the_reading_with_other_clients() -> None:
-    """In chunks of 50 rows, and whoever was served least goes on reading."""
+def test_a_long_prompt_shares_the_prefill_with_other_clients() -> None:
+    """In chunks of 50 rows, and whoever was charged least goes on."""
     line = Line()
     long, short = line.add("a", num_prompt_tokens=1000), line.add("b", num_prompt_tokens=200)
-    read: list[Sequence] = []
+    turns: list[Sequence] = []
     while short.num_remaining > 0:
-        read.append(line.sorted()[0])
-        read[-1].num_computed += 50
-        line.order.served(read[-1], 50, 0)
-    assert 3 <= read.count(long) <= 4
-    assert read.count(short) == 4
+        turns.append(line.sorted()[0])
+        turns[-1].num_computed += 50
+        line.order.charge(turns[-1], 50, 0)
+    assert 3 <= turns.count(long) <= 4
+    assert turns.count(short) == 4
 
 
 def test_idling_saves_up_nothing() -> None:
@@ -128,7 +128,7 @@ def test_leaving_and_coming_back_does_not_wipe_out_what_was_used() -> None:
     line = Line()
     line.add_many("a", 3)
     glutton = line.add("b")
-    line.order.served(glutton, 10_000, 0)
+    line.order.charge(glutton, 10_000, 0)
     line.let_go(glutton)
     line.add("b", num_prompt_tokens=1)
     assert line.clients == "aaab"
@@ -137,7 +137,7 @@ def test_leaving_and_coming_back_does_not_wipe_out_what_was_used() -> None:
 def test_without_competitors_all_begin_anew() -> None:
     line = Line()
     decoding = line.add("a")
-    line.order.served(decoding, 10_000, 10_000)
+    line.order.charge(decoding, 10_000, 10_000)
     start_decoding(decoding)
     line.waiting.clear()
     line.add_many("b", 2)
@@ -177,7 +177,7 @@ def test_a_better_priority_stands_above_shares_and_lengths() -> None:
     line.add_many("a", 3)
     late = line.add("a", num_prompt_tokens=500, priority=-1)
     low = line.add("b", num_prompt_tokens=5, priority=7)
-    line.order.served(late, 10_000, 0)
+    line.order.charge(late, 10_000, 0)
     assert line.sorted()[0] is late
     assert line.sorted()[-1] is low
 

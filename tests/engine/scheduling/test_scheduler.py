@@ -67,7 +67,7 @@ def test_no_row_is_computed_for_tokens_after_the_last_one_allowed() -> None:
     assert rows_of(loop, 1) == [5, 1, 1, 0, 0]  # then one step to read the last token, one to let go
 
 
-def test_long_prompts_are_read_in_chunks_and_only_the_last_samples() -> None:
+def test_long_prompts_are_prefilled_in_chunks_and_only_the_last_samples() -> None:
     loop = create_loop(max_step_tokens=32)
     loop.add(create_sequence(num_prompt_tokens=80, max_tokens=1))
     loop.finish()
@@ -150,7 +150,7 @@ def test_cancelling_unknown_and_finished_requests_does_nothing() -> None:
     assert loop.scheduler.cancel("r1") == loop.scheduler.cancel("never") == []
 
 
-def test_running_streams_get_a_row_in_every_step_while_a_long_prompt_is_read() -> None:
+def test_running_streams_get_a_row_in_every_step_while_a_long_prompt_is_prefilled() -> None:
     loop = create_loop(context_length=4096)
     for i in range(1, 6):
         loop.add(create_sequence(i, max_tokens=60))
@@ -184,7 +184,7 @@ def test_a_prompt_takes_no_longer_per_step_than_the_stall_target() -> None:
 # --- whose prompt first ------------------------------------------------------------------------
 
 
-def read_order(loop: FakeLoop) -> list[int]:
+def prefill_order(loop: FakeLoop) -> list[int]:
     """Sequence ids in the order of their first samples."""
     order = [s.sequence_id for plan in loop.plans for s in plan.spans if s.samples and s.sample_index == 0]
     return list(dict.fromkeys(order))
@@ -197,14 +197,14 @@ def calibrate(loop: FakeLoop) -> None:
     loop.plans.clear()
 
 
-def test_the_shortest_prompt_is_read_first() -> None:
+def test_the_shortest_prompt_is_prefilled_first() -> None:
     clock = FakeClock()
     loop = create_loop(clock=clock)
     calibrate(loop)
     for i, length in ((1, 90), (2, 60), (3, 30)):
         loop.add(create_sequence(i, length, max_tokens=1, arrival_seconds=clock.now))
     loop.finish()
-    assert read_order(loop) == [3, 2, 1]
+    assert prefill_order(loop) == [3, 2, 1]
 
 
 def test_a_prompt_that_waited_long_goes_before_shorter_ones() -> None:
@@ -214,7 +214,7 @@ def test_a_prompt_that_waited_long_goes_before_shorter_ones() -> None:
     loop.add(create_sequence(1, 90, max_tokens=1, arrival_seconds=clock.now - 10))
     loop.add(create_sequence(2, 30, max_tokens=1, arrival_seconds=clock.now))
     loop.finish()
-    assert read_order(loop) == [1, 2]
+    assert prefill_order(loop) == [1, 2]
 
 
 def test_a_stream_of_short_prompts_cannot_starve_a_long_one() -> None:
@@ -316,10 +316,10 @@ def test_a_better_priority_is_admitted_first() -> None:
     assert first == [2, 3, 1]
 
 
-def test_what_is_read_again_after_a_preemption_is_not_charged_again() -> None:
+def test_what_is_computed_again_after_a_preemption_is_not_charged_again() -> None:
     sequence = create_sequence(num_prompt_tokens=10)
-    assert sequence.num_unread(6) == 6
-    sequence.compute(6)
+    assert sequence.num_new_rows(6) == 6
+    sequence.dispatch(6)
     sequence.restart()
-    assert sequence.num_unread(4) == 0
-    assert sequence.num_unread(8) == 2
+    assert sequence.num_new_rows(4) == 0
+    assert sequence.num_new_rows(8) == 2

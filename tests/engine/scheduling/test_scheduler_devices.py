@@ -86,9 +86,9 @@ def test_a_long_prompt_holds_running_streams_up_no_longer_than_the_target(
     assert seen.longest_stall <= STALL_SECONDS * (1.5 if has_context else 1.25)
 
 
-def test_where_no_chunk_keeps_the_target_the_smallest_one_is_read() -> None:
+def test_where_no_chunk_keeps_the_target_the_smallest_one_is_prefilled() -> None:
     device = compute_bound(SLOW)  # 16 rows take 285 ms
-    # Streams whose prompts are soon read: of late ones more is read than the least.
+    # Streams whose prompts are soon prefilled: of late ones more is than the least.
     load = long_prompt(1500, 90 * device.unit, num_stream_tokens=10)
     seen = adaptive(device, load, is_tuned=True)
     assert seen.longest_stall <= 8.5 * device.unit / 8

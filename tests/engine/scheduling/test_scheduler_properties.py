@@ -123,7 +123,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 
 def check_rows(plan: StepPlan) -> None:
-    """A chunk of 16 is read even where the decode rows leave less."""
+    """A chunk of 16 is prefilled even where the decode rows leave less."""
     num_decode_rows = sum(1 for span in plan.spans if span.sample_index > 0 and span.num_tokens == 1)
     assert plan.num_rows <= max(20, num_decode_rows + 16)
 

@@ -46,7 +46,7 @@ def test_nobody_else_waits_for_the_rows_that_may_be_scored() -> None:
     loop.finish()
 
 
-def test_a_cached_prefix_is_read_again() -> None:
+def test_a_cached_prefix_is_computed_again() -> None:
     loop = create_loop(cached_tokens=400)
     prompt = [3, 1, 4, 1, 5, 9, 2, 6] * 4
     for number, sampling in enumerate((GREEDY, SCORING, GREEDY), 1):
@@ -89,7 +89,7 @@ def test_preemption_neither_loses_nor_repeats_any() -> None:
 
 @pytest.mark.parametrize("num_steps", range(2, 6))
 def test_a_step_that_raises_loses_none(num_steps: int) -> None:
-    """The first answers while the second one's prompt is read, so nobody can be blamed."""
+    """The first answers while the second one's prompt is prefilled, so nobody can be blamed."""
     loop = create_loop(max_step_tokens=16)
     loop.add(create_sequence(1, 10, max_tokens=9, sampling=SCORING))
     loop.add(create_sequence(2, 60, sampling=SCORING))

@@ -1,4 +1,4 @@
-"""Several answers to one prompt: it is read once, its KV is copied."""
+"""Several answers to one prompt: it is prefilled once, its KV is copied."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def num_moves(loop: FakeLoop) -> int:
     return sum(len(plan.moves) for plan in loop.plans)
 
 
-def test_a_prompt_is_read_once_for_all_its_choices() -> None:
+def test_a_prompt_is_prefilled_once_for_all_its_choices() -> None:
     loop = create_loop()
     add_choices(loop, num_choices=3)
     loop.finish()
@@ -48,7 +48,7 @@ def test_a_prompt_is_read_once_for_all_its_choices() -> None:
     assert all(result.finish_reason is FinishReason.LENGTH for result in loop.results.values())
 
 
-def test_choices_wait_while_their_prompt_is_being_read() -> None:
+def test_choices_wait_while_their_prompt_is_being_prefilled() -> None:
     loop = create_loop(max_step_tokens=6)
     add_choices(loop, num_choices=2)
     loop.finish()
@@ -73,7 +73,7 @@ def test_a_choice_copies_from_any_that_still_runs() -> None:
     assert num_prompt_rows(loop) <= 2 * 20 + 4  # where both rows end at once, nobody is left to copy from
 
 
-def test_a_choice_that_comes_when_all_others_have_gone_reads_for_itself() -> None:
+def test_a_choice_that_comes_when_all_others_have_gone_prefills_for_itself() -> None:
     loop = create_loop(max_batch_size=1)
     add_choices(loop, num_choices=2)
     loop.finish()
@@ -92,7 +92,7 @@ def test_a_sibling_that_has_written_more_than_a_step_since_is_no_source() -> Non
     assert spans_of(loop, 2)[0].start == 0
 
 
-def test_without_slots_that_can_be_copied_each_choice_reads() -> None:
+def test_without_slots_that_can_be_copied_each_choice_prefills() -> None:
     clock, memory = FakeClock(), create_memory()
     memory.can_copy = False
     loop = Loop(Scheduler(memory, create_budget(), 8, clock), memory, FakeGenerator(clock))
@@ -124,7 +124,7 @@ def test_the_same_text_in_another_request_or_prompt_is_not_shared() -> None:
     assert num_prompt_rows(loop) == 60
 
 
-def test_the_answer_of_a_copy_is_kept_too() -> None:
+def test_the_answer_of_a_copy_is_saved_too() -> None:
     loop = create_loop(cached_tokens=200, block_tokens=4)
     add_choices(loop, num_choices=2, max_tokens=30)
     while loop.sequences["r1#1"].num_computed < 22:

@@ -110,7 +110,7 @@ def test_a_client_pays_for_accepted_tokens_as_for_others() -> None:
         loop = create_loop(speculation)
         loop.add(create_sequence(max_tokens=30))
         loop.finish()
-        served.append(loop.scheduler._order._departed)
+        served.append(loop.scheduler._batch.order._departed)
     assert served[0] == served[1] and served[0]
 
 

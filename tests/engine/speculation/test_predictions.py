@@ -58,7 +58,7 @@ def decode(answer: list[int], predicted: list[int] | None, seconds: Seconds) -> 
     sequence = create_sequence(prompt=[5, 6, 7], max_tokens=len(answer) + 100)
     sequence.slot = Slot(len(answer) + 1000, 0)
     sequence.prediction = Prediction(PredictedText(predicted)) if predicted is not None else None
-    sequence.num_computed = 3
+    sequence.num_computed = 2
     total, num_read = 0.0, 0
     while num_read < len(answer):
         kind = StepKind(1, int(bool(sequence.proposals)), len(sequence.proposals))
@@ -72,8 +72,7 @@ def decode(answer: list[int], predicted: list[int] | None, seconds: Seconds) -> 
 
 def receive(made: AdaptiveSpeculation, sequence: Sequence, tokens: list[int]) -> int:
     """A step's tokens come back, as long as they hold. Returns their number."""
-    sequence.num_in_flight += 1
-    sequence.compute(1)
+    sequence.dispatch(1 + len(sequence.proposals))
     for number, token in enumerate(tokens, 1):
         if not sequence.receive(token):
             return number

@@ -68,8 +68,7 @@ def propose(made: AdaptiveSpeculation, *sequences: Sequence) -> None:
 
 def answer_with(made: AdaptiveSpeculation, sequence: Sequence, *tokens: int) -> None:
     """The step's tokens come back, one after another, as long as they hold."""
-    sequence.num_in_flight += 1
-    sequence.compute(1)
+    sequence.dispatch(1 + len(sequence.proposals))
     for token in tokens:
         if sequence.num_in_flight and sequence.receive(token):
             made.accept(sequence.sequence_id)

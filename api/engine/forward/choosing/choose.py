@@ -25,13 +25,14 @@ from api.engine.forward.choosing.self_check import SelfCheck, SelfCheckError
 from api.engine.forward.compiled_steps import STEPS_BEFORE_TRACE
 from api.engine.forward.flat import FlatForward, FlatLayer, make_store
 from api.engine.forward.grouped import GroupedForward
-from api.engine.forward.grouped_layers import AttendingViews, FetchingViews, LatentViews
+from api.engine.forward.grouped_layers import AttendingViews, LatentViews, SlotCacheViews
 from api.engine.forward.interface import Forward
 from api.engine.forward.kv.slot_array import QuantizedFormat
 from api.engine.forward.kv.store import KVStore
 from api.engine.forward.latent import LatentLayer, latent_attention
 from api.engine.forward.padded import PaddedForward
 from api.engine.forward.shared_kv import SharedLayer
+from api.engine.forward.step_context import StepContext
 from api.errors import StartupError
 from api.step_plan import Slot, Span, StepPlan
 from api.types import Report
@@ -50,7 +51,7 @@ class ChosenForward:
 
     forward: Forward
     slot_bytes: Callable[[int], int]  # tokens of one sequence -> bytes
-    has_slots: bool = False  # its state lies in the plan's slots: it can be kept in blocks and loaded
+    has_slots: bool = False  # its state lies in the plan's slots: it can be saved in blocks and loaded
     # A sequence may begin with a copy of another's slot, at any token before its end.
     can_copy: bool = False
     can_rewind: bool = False  # tokens computed in vain can be computed again, with others in their place
@@ -113,7 +114,8 @@ class _Candidates:
         self._max_step_tokens = max_step_tokens
         self._attention = choose_attention(platform)
         self._check = SelfCheck(model, vocab_size)
-        self._selector = select_backbone_rows(model)
+        self._step = StepContext()
+        select_backbone_rows(model, self._step)
 
     def flat(self) -> ChosenForward:
         """Raises SelfCheckError."""
@@ -213,7 +215,7 @@ class _Candidates:
                 self._model,
                 windows,
                 attention,
-                self._selector,
+                self._step,
                 self._max_step_tokens,
                 self._platform.row_multiple,
                 layer_class,
@@ -223,17 +225,17 @@ class _Candidates:
     def _groupeds(self, caches: tuple[CacheSpec, ...]) -> Iterator[GroupedForward]:
         windows = [spec.window for spec in kv_specs(caches)]
         store = make_store(windows, self._max_step_tokens)
-        attending = AttendingViews(store, windows, self._attention)
-        yield GroupedForward(self._model, caches, store, attending, self._selector)
+        attending = AttendingViews(self._step, store, windows, self._attention)
+        yield GroupedForward(self._model, caches, store, attending, self._step)
         if not windows:
             return
         store = KVStore(None for _ in windows)
         for views in (
-            LatentViews(store, windows),
-            FetchingViews(store, windows),
-            FetchingViews(store, windows, row_mask_axes=5),
+            LatentViews(self._step, store, windows),
+            SlotCacheViews(self._step, store, windows),
+            SlotCacheViews(self._step, store, windows, row_mask_axes=5),
         ):
-            yield GroupedForward(self._model, caches, store, views, self._selector)
+            yield GroupedForward(self._model, caches, store, views, self._step)
 
 
 def _probe(forward: Forward, measure: Callable[[], T]) -> T:

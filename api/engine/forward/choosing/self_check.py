@@ -24,7 +24,7 @@ class _Step:
     rows: tuple[tuple[int, int], ...]  # (sequence, number of tokens); single ones first
     released: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()  # blocks
-    saved: int | None = None  # the sequence whose first block is kept, as block 0
+    saved: int | None = None  # the sequence whose first block is saved, as block 0
     moved: int | None = None  # the sequence that goes to the larger class
     loaded: int | None = None  # the sequence that starts behind block 0
 
@@ -39,7 +39,7 @@ _STEPS = (
     _Step(((0, 1), (1, 1))),
     _Step(((0, 1), (1, 1))),  # the same rows again: nobody joined or left
 )
-# What the plan does to slots: they are moved, given to others, kept and filled. Sequence 2 starts with a
+# What the plan does to slots: they are moved, given to others, saved and loaded. Sequence 2 starts with a
 # single token, in the slot that 1 had; 3 says the same as 2 and starts behind a block of it.
 _SLOT_STEPS = (
     _Step(((1, 1), (0, 1)), moved=0),
@@ -138,7 +138,7 @@ class _Run:
         """The forward's logits, and the plain model's of the same tokens."""
         plan = self._plan(step)
         logits = self.forward(plan, mx.array([t for span in plan.spans for t in span.token_ids]))
-        self.forward.settle()
+        self.forward.compute_saves()
         mx.eval(logits, self.forward.state())
         wanted = [self.plain[s.sequence_id][s.start + s.num_tokens - 1] for s in plan.spans]
         return logits, mx.stack(wanted)
@@ -156,7 +156,7 @@ class _Run:
             self.computed[step.loaded] = _BLOCK_TOKENS
         return StepPlan(
             released=step.released,
-            dropped_blocks=step.dropped,
+            evicted_blocks=step.dropped,
             saves=tuple(saves),
             num_slots=((64, 2), (128, 1)),
             moves=tuple(moves),

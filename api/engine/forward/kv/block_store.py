@@ -1,4 +1,4 @@
-"""The arrays of kept blocks: the keys and values of some tokens in all layers."""
+"""The arrays of cached blocks: the keys and values of some tokens in all layers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BlockStore:
         self._layers = layers
         self._groups: list[list[_Part]] = []  # the parts in each of a block's arrays
         self._blocks: dict[int, list[mx.array]] = {}
-        self._unsettled: list[mx.array] = []  # saved, not computed yet
+        self._pending_saves: list[mx.array] = []  # saved, not computed yet
 
     @property
     def nbytes(self) -> int:
@@ -41,18 +41,18 @@ class BlockStore:
             self._blocks.pop(block_id, None)
 
     def save(self, saves: Iterable[BlockSave]) -> None:
-        """Lazily: ``settle`` computes the copies, before the slots they come from are written again."""
+        """Lazily: ``compute_saves`` makes the copies, before the slots they come from are written again."""
         for save in saves:
             parts = self._read(save)
             self._groups = self._groups or _alike(parts)
             arrays = [mx.stack([parts[i] for i in group]) for group in self._groups]
             self._blocks[save.block_id] = arrays
-            self._unsettled += arrays
+            self._pending_saves += arrays
 
-    def settle(self) -> None:
-        if self._unsettled:
-            mx.eval(self._unsettled)
-            self._unsettled.clear()
+    def compute_saves(self) -> None:
+        if self._pending_saves:
+            mx.eval(self._pending_saves)
+            self._pending_saves.clear()
 
     def load(self, loads: Iterable[BlockLoad], num_slots: Mapping[int, int]) -> None:
         """Copies to the front of slots, and computes it. Sequences with the same beginning share the work.
@@ -68,7 +68,7 @@ class BlockStore:
                 self._load(block_ids[first : first + PIECE_BLOCKS], start, targets, num_slots)
 
     def export(self, block_id: int) -> list[HostArray]:
-        """A copy of a block that is settled."""
+        """A copy of a block whose save is computed."""
         return [to_host(array) for array in self._blocks[block_id]]
 
     def insert(self, block_id: int, arrays: Iterable[HostArray]) -> None:
@@ -86,7 +86,7 @@ class BlockStore:
 
     def clear(self) -> None:
         self._blocks.clear()
-        self._unsettled.clear()
+        self._pending_saves.clear()
 
     def _read(self, save: BlockSave) -> dict[_Part, mx.array]:
         stored = [layer.read_stored(save.slot, save.start, save.num_tokens) for layer in self._layers]

@@ -15,7 +15,7 @@ State = list[mx.array | None]
 
 
 class StateStore:
-    """State by slot, and the copies that are kept with blocks.
+    """State by slot, and the copies that are cached with blocks.
 
     The rows of the last decode step lie in one array per entry, in the order of that step. While the same
     sequences decode, nothing is gathered or scattered: the next step takes the arrays as they are.
@@ -26,11 +26,11 @@ class StateStore:
         self._num_entries = num_entries
         self._rows: State = []
         self._row_slots: list[Slot | None] = []  # None: that row belongs to nobody any more
-        self._alone: dict[Slot, State] = {}  # prompts that are being read, and what was loaded
+        self._alone: dict[Slot, State] = {}  # prompts that are being prefilled, and what was loaded
         self._slots: dict[int, Slot] = {}  # sequence id -> where its state is
-        self._kept: dict[int, State] = {}  # block id -> the state after the block's last token
-        self._set_entries: list[bool] = []  # those that kept states have
-        self._unsettled: list[mx.array] = []  # saved, not computed yet
+        self._cached: dict[int, State] = {}  # block id -> the state after the block's last token
+        self._set_entries: list[bool] = []  # those that cached states have
+        self._pending_saves: list[mx.array] = []  # saved, not computed yet
 
     # --- plans -----------------------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ class StateStore:
 
         A released slot is forgotten only now: like its KV, its state may be saved as its sequence leaves.
         """
-        self.drop(plan.dropped_blocks)
+        self.drop(plan.evicted_blocks)
         for save in plan.saves:
             self._save(save)
         for sequence_id in plan.released:
@@ -48,39 +48,39 @@ class StateStore:
             self._move(move.source, move.target)
         for load in plan.loads:
             self._forget(load.slot)
-            self._alone[load.slot] = list(self._kept[load.block_ids[-1]])
+            self._alone[load.slot] = list(self._cached[load.block_ids[-1]])
         self._slots.update({span.sequence_id: span.slot for span in plan.spans})
 
-    def settle(self) -> None:
+    def compute_saves(self) -> None:
         """Computes what the last plan saved, so that it holds no longer what it was taken from."""
-        if self._unsettled:
-            mx.eval(self._unsettled)
-            self._unsettled = []
+        if self._pending_saves:
+            mx.eval(self._pending_saves)
+            self._pending_saves = []
 
     # --- blocks ----------------------------------------------------------------------------------
 
     def drop(self, block_ids: Iterable[int]) -> None:
         for block_id in block_ids:
-            self._kept.pop(block_id, None)
+            self._cached.pop(block_id, None)
 
     def export(self, block_id: int) -> list[HostArray]:
-        """A copy of the state kept with a block, [] where there is none."""
-        return [to_host(array) for array in self._kept.get(block_id, []) if array is not None]
+        """A copy of the state cached with a block, [] where there is none."""
+        return [to_host(array) for array in self._cached.get(block_id, []) if array is not None]
 
     def insert(self, block_id: int, arrays: Iterable[HostArray]) -> None:
         """A state that this store, or that of another process with the same model, has exported.
 
-        Some state was kept here before, which told which entries the model leaves empty.
+        Some state was saved here before, which told which entries the model leaves empty.
         """
         given = iter(arrays)
         state = [to_device(next(given)) if is_set else None for is_set in self._set_entries]
         mx.eval([array for array in state if array is not None])
-        self._kept[block_id] = state
+        self._cached[block_id] = state
 
     @property
-    def kept_bytes(self) -> int:
-        """Bytes of the states kept with blocks."""
-        return sum(array.nbytes for state in self._kept.values() for array in state if array is not None)
+    def cached_bytes(self) -> int:
+        """Bytes of the states cached with blocks."""
+        return sum(array.nbytes for state in self._cached.values() for array in state if array is not None)
 
     # --- steps -----------------------------------------------------------------------------------
 
@@ -135,8 +135,8 @@ class StateStore:
         self._rows, self._row_slots = [], []
         self._alone.clear()
         self._slots.clear()
-        self._kept.clear()
-        self._unsettled = []
+        self._cached.clear()
+        self._pending_saves = []
 
     def _shapes(self, slot: Slot) -> list[tuple[int, ...] | None]:
         state = self._alone.get(slot, self._rows)
@@ -146,8 +146,8 @@ class StateStore:
         if save.with_state:
             state = _take_rows(self.take(save.slot), [0])
             self._set_entries = [array is not None for array in state]
-            self._kept[save.block_id] = state
-            self._unsettled += [array for array in state if array is not None]
+            self._cached[save.block_id] = state
+            self._pending_saves += [array for array in state if array is not None]
 
     def _move(self, source: Slot, target: Slot) -> None:
         """The state of one sequence goes along; nobody else has it. Without any, slots may be copied too."""
@@ -175,12 +175,12 @@ class StateStore:
         for slot in self._row_slots:
             if slot is not None and slot not in slots:
                 self._alone[slot] = self.take(slot)
-        kept = [slot for slot in slots if slot in self._row_slots]
+        staying = [slot for slot in slots if slot in self._row_slots]
         new = [slot for slot in slots if slot not in self._row_slots]
-        parts = [_take_rows(self._rows, [self._row_slots.index(slot) for slot in kept])] if kept else []
+        parts = [_take_rows(self._rows, [self._row_slots.index(slot) for slot in staying])] if staying else []
         parts += [self._alone.pop(slot) for slot in new]
         joined = _join(parts, self._num_entries)
-        order = [[*kept, *new].index(slot) for slot in slots]
+        order = [[*staying, *new].index(slot) for slot in slots]
         self._rows = joined if order == list(range(len(order))) else _take_rows(joined, order)
         self._row_slots = list(slots)
 

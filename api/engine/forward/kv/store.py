@@ -1,4 +1,4 @@
-"""The KV of all sequences, in slots and in kept blocks, and what a plan does to it before its rows run."""
+"""The KV of all sequences, in slots and in cached blocks, and what a plan does to it before its rows run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class KVStore:
         What is given up goes before anything grows, so the arrays never take more than before or after the
         plan, but for a copy of one layer's. A slot that a move reads from stays until it has been read.
         """
-        self.blocks.drop(plan.dropped_blocks)
+        self.blocks.drop(plan.evicted_blocks)
         self.blocks.save(plan.saves)
         if plan.compactions:
             self._move(plan.compactions)
@@ -51,13 +51,13 @@ class KVStore:
         for capacity, count in wanted.items():
             self._resize(capacity, count)
 
-    def settle(self) -> None:
+    def compute_saves(self) -> None:
         """Computes what the last plan saved."""
-        self.blocks.settle()
+        self.blocks.compute_saves()
 
     @property
     def block_bytes(self) -> int:
-        """Bytes of all kept blocks."""
+        """Bytes of all cached blocks."""
         return self.blocks.nbytes
 
     def largest_share(self) -> float:
@@ -79,13 +79,13 @@ class KVStore:
 
         A ring that wraps is as long in both classes.
         """
-        self.settle()
+        self.compute_saves()
         for layer in self.layers:
             _move_within(layer, moves, self.num_slots)
 
     def _load(self, loads: Iterable[BlockLoad]) -> None:
         """The step under way, which reads the slots, has ended before they are written."""
-        self.settle()
+        self.compute_saves()
         mx.eval(self.arrays())
         mx.synchronize()
         self.blocks.load(loads, self.num_slots)
@@ -94,7 +94,7 @@ class KVStore:
         if self.num_slots.get(capacity, 0) == num_slots:
             return
         self.num_slots[capacity] = num_slots
-        self.settle()  # a save that still reads an array would keep it beside its successor
+        self.compute_saves()  # a save that still reads an array would keep it beside its successor
         for layer in self.layers:
             layer.resize(capacity, num_slots)
 

@@ -22,6 +22,7 @@ from api.engine.forward.flat import FlatForward, FlatLayer, FlatMask
 from api.engine.forward.kv.layer import LayerKV
 from api.engine.forward.kv.ring_places import RowPlaces
 from api.engine.forward.layout import StepLayout
+from api.engine.forward.step_context import StepContext
 from api.step_plan import StepPlan
 from tests.engine.tiny_models import VOCAB_SIZE, build_model, platform
 
@@ -38,18 +39,20 @@ def check(
     name: str, change: Callable[[FlatForward], Any] = lambda forward: forward, row_multiple: int = 1
 ) -> None:
     model = build_model(name)
-    forward = FlatForward(model, windows_of(model), choose_attention(platform()), None, 64, row_multiple)
+    attention, step = choose_attention(platform()), StepContext()
+    forward = FlatForward(model, windows_of(model), attention, step, 64, row_multiple)
     check_forward(model, change(forward), VOCAB_SIZE, has_slots=True)
 
 
 def wrong_rope_offset(patch: Patch) -> None:
-    patch.setattr(FlatLayer, "offset", property(lambda self: self._step.positions * 0))
+    patch.setattr(FlatLayer, "offset", property(lambda self: self._step.layout.positions * 0))
 
 
 def rope_offset_one_late_for_single_rows(patch: Patch) -> None:
     def offset(layer: FlatLayer) -> mx.array:
-        num_singles = sum(group.num_rows for group in layer._step.groups)
-        return layer._step.positions + (mx.arange(layer._step.positions.size) < num_singles)
+        layout = layer._step.layout
+        num_singles = sum(group.num_rows for group in layout.groups)
+        return layout.positions + (mx.arange(layout.positions.size) < num_singles)
 
     patch.setattr(FlatLayer, "offset", property(offset))
 
@@ -136,7 +139,7 @@ def test_a_window_that_is_ignored_is_found(name: str, monkeypatch: Patch) -> Non
     monkeypatch.setattr(FlatLayer, "make_mask", lambda self, *args, **kwargs: FlatMask(None))
 
     def without_windows(forward: FlatForward) -> FlatForward:
-        for layer in forward._layers:
+        for layer in forward._caches:
             layer._window = None
         return forward
 
@@ -165,7 +168,7 @@ def test_whatever_a_forward_raises_means_not_this_one() -> None:
         def __call__(self, plan: StepPlan, token_ids: mx.array) -> mx.array:
             raise IndexError("no such thing")
 
-        def settle(self) -> None: ...
+        def compute_saves(self) -> None: ...
 
         def state(self) -> list[mx.array]:
             return []
@@ -201,7 +204,8 @@ def test_half_precision_may_differ_a_little() -> None:
     model = build_model("llama")
     model.set_dtype(mx.bfloat16)
     on = replace(platform(), exp=mx.exp)
-    check_forward(model, FlatForward(model, windows_of(model), choose_attention(on), None, 64), VOCAB_SIZE)
+    forward = FlatForward(model, windows_of(model), choose_attention(on), StepContext(), 64)
+    check_forward(model, forward, VOCAB_SIZE)
 
 
 def rounded_to_tf32(array: mx.array) -> mx.array:

@@ -47,11 +47,11 @@ def test_a_block_from_one_store_serves_in_another() -> None:
     source, target = create_store(mark=1), create_store(mark=50)
     for store in (source, target):
         store.apply(StepPlan(saves=(BlockSave(1, SLOT, 0, 2), BlockSave(2, SLOT, 2, 2)), num_slots=((8, 2),)))
-        store.settle()
+        store.compute_saves()
     for block_id in (1, 2):
         target.blocks.insert(block_id + 10, source.blocks.export(block_id))
     assert target.block_bytes == 2 * source.block_bytes
-    target.apply(StepPlan(dropped_blocks=(1, 2), loads=(BlockLoad((11, 12), OTHER),), num_slots=((8, 2),)))
+    target.apply(StepPlan(evicted_blocks=(1, 2), loads=(BlockLoad((11, 12), OTHER),), num_slots=((8, 2),)))
     assert target.block_bytes == source.block_bytes
     for there, here in zip(source.layers, target.layers, strict=True):
         wanted, found = there.read(SLOT, 0, 4), here.read(OTHER, 0, 4)
@@ -66,7 +66,7 @@ def save_one(store: KVStore) -> None:
     store.layers[0].ensure(8, 2, keys, -keys)
     store.layers[0].write_chunk(SLOT, 0, keys, -keys)
     store.apply(StepPlan(saves=(BlockSave(1, SLOT, 0, 2),), num_slots=((8, 2),)))
-    store.settle()
+    store.compute_saves()
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -81,7 +81,7 @@ def test_a_store_that_begins_to_quantise_keeps_its_blocks_quantised(bits: int) -
     assert {copy.form.kind for copy in copies} == {"U32", "F32"}
     assert sum(len(copy.data) for copy in copies) == store.block_bytes < num_plain_bytes
     store.blocks.insert(2, copies)
-    store.apply(StepPlan(dropped_blocks=(1,), loads=(BlockLoad((2,), OTHER),), num_slots=((8, 2),)))
+    store.apply(StepPlan(evicted_blocks=(1,), loads=(BlockLoad((2,), OTHER),), num_slots=((8, 2),)))
     wanted, found = store.layers[0].read(SLOT, 0, 2), store.layers[0].read(OTHER, 0, 2)
     assert wanted is not None and found is not None
     assert all(mx.array_equal(a, b) for a, b in zip(wanted, found, strict=True))

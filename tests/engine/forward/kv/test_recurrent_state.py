@@ -86,25 +86,25 @@ def test_a_state_moves_with_its_sequence() -> None:
     assert values(store.take_rows([A, B])) == [3.0, 2.0]
 
 
-def test_a_state_is_kept_as_it_was_and_loaded_as_often_as_wanted() -> None:
+def test_a_state_is_saved_as_it_was_and_loaded_as_often_as_wanted() -> None:
     store = store_of(s1=(A, 1.0), s2=(B, 2.0))
     store.take_rows([A, B])
     save = BlockSave(7, A, 0, 4, with_state=True)
     store.apply(StepPlan(released=(1,), saves=(save,)))
-    store.settle()
+    store.compute_saves()
     store.put(A, state(9.0))
-    assert store.kept_bytes == 3 * 4
+    assert store.cached_bytes == 3 * 4
     for slot in (A, C):
         store.apply(StepPlan(loads=(BlockLoad((5, 7), slot),)))
         assert values(store.take(slot)) == [1.0]
-    store.apply(StepPlan(dropped_blocks=(7,)))
-    assert store.kept_bytes == 0
+    store.apply(StepPlan(evicted_blocks=(7,)))
+    assert store.cached_bytes == 0
 
 
-def test_a_block_without_state_keeps_none() -> None:
+def test_a_block_without_state_has_none() -> None:
     store = store_of(s1=(A, 1.0))
     store.apply(StepPlan(saves=(BlockSave(7, A, 0, 4),)))
-    assert store.kept_bytes == 0
+    assert store.cached_bytes == 0
 
 
 def test_released_states_take_no_memory() -> None:
@@ -148,17 +148,17 @@ Action = tuple[str, int, int]
     )
 )
 def test_it_is_a_dictionary(actions: list[Action]) -> None:
-    store, held, kept = StateStore(3), dict[Slot, float](), dict[int, float]()
+    store, held, cached = StateStore(3), dict[Slot, float](), dict[int, float]()
     for number, action in enumerate(actions):
-        _act(store, held, kept, action, float(number + 1))
-        store.settle()
+        _act(store, held, cached, action, float(number + 1))
+        store.compute_saves()
         for slot, value in held.items():
             assert values(store.take(slot)) == [value]
-        assert store.kept_bytes == 3 * 4 * len(kept)
+        assert store.cached_bytes == 3 * 4 * len(cached)
 
 
 def _act(
-    store: StateStore, held: dict[Slot, float], kept: dict[int, float], action: Action, value: float
+    store: StateStore, held: dict[Slot, float], cached: dict[int, float], action: Action, value: float
 ) -> None:
     """Does the same to the store and to what it should hold; sequence ``i`` starts in slot ``i``."""
     kind, which, other = action
@@ -179,12 +179,12 @@ def _act(
         assert values(store.take_rows(chosen)) == [held[each] for each in chosen]
         held.update({each: held[each] + 100 for each in chosen})
         store.put_rows(state(*(held[each] for each in chosen)))
-    elif kind == "save" and slot in held and other not in kept:
-        kept[other] = held[slot]
+    elif kind == "save" and slot in held and other not in cached:
+        cached[other] = held[slot]
         store.apply(StepPlan(saves=(BlockSave(other, slot, 0, 4, with_state=True),)))
-    elif kind == "load" and slot not in held and other in kept:
-        held[slot] = kept[other]
+    elif kind == "load" and slot not in held and other in cached:
+        held[slot] = cached[other]
         store.apply(StepPlan(loads=(BlockLoad((other,), slot),)))
     elif kind == "drop":
-        kept.pop(other, None)
-        store.apply(StepPlan(dropped_blocks=(other,)))
+        cached.pop(other, None)
+        store.apply(StepPlan(evicted_blocks=(other,)))

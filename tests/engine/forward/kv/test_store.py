@@ -96,7 +96,7 @@ def test_holes_are_closed_before_anything_else_is_done_with_the_slots(store: KVS
             moves=(SlotMove(Slot(8, 0), Slot(16, 0), 7),),
         )
     )
-    store.settle()
+    store.compute_saves()
     assert store.num_slots == {8: 2, 16: 1}
     for layer in (0, 1):
         assert content(store, Slot(8, 0), layer)[:7] == expected(range(7), 3)
@@ -127,7 +127,7 @@ def test_slots_that_change_never_take_more_than_a_layer_beside_the_budget(kind: 
     for index in range(4):
         write(store, Slot(512, index), range(512), mark=index)
     store.apply(StepPlan(num_slots=((512, 4), (1024, 0)), saves=(BlockSave(1, Slot(512, 0), 0, 32),)))
-    store.settle()
+    store.compute_saves()
     mx.eval(store.arrays())
     slot_bytes = sum(array.nbytes for array in store.arrays()) // 4
     before_bytes = mx.get_active_memory()
@@ -234,7 +234,7 @@ def test_a_block_of_quantised_slots_comes_back_as_it_was_stored() -> None:
         layer.ensure(8, 2, keys, 2 * keys)
         layer.write_chunk(Slot(8, 0), 0, keys, 2 * keys)
     store.apply(StepPlan(saves=(BlockSave(1, Slot(8, 0), 0, 4),), num_slots=((8, 2),)))
-    store.settle()
+    store.compute_saves()
     assert store.block_bytes == 4 * sum(layer.bytes_per_token() for layer in store.layers)
     store.apply(StepPlan(num_slots=((8, 2),), loads=(BlockLoad((1,), Slot(8, 1)),)))
     for layer in store.layers:

@@ -1,4 +1,11 @@
-"""min_p, top_k and top_p over the whole vocabulary: what is less likely than a threshold weighs nothing.
+"""What the tokens of a whole vocabulary leave to be drawn from, found without sorting it.
+
+Sums and maxima over parts of a row, the best tokens of each row, and on these min_p, top_k and top_p: what is
+less likely than a threshold weighs nothing.
+
+MLX adds and compares whole lines of a matrix, but reduces a single line one number after another. So each
+row of the vocabulary is looked at as ``[_NUM_PARTS, columns]``: first the parts are added up, column by
+column, and then there are few numbers left.
 
 Weights are positive float32 numbers up to 1, ``[rows, parts, columns]``. Their bits, read as integers, have
 the same order, and to keep those from a threshold on is then a subtraction, a shift and an "and": MLX's
@@ -11,9 +18,9 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from api.engine.sampling.candidates import top_candidates
-from api.engine.sampling.row_parts import row_sums
-
+_NUM_PARTS = 64
+# The vocabulary is looked at in blocks of this many tokens.
+_BLOCK_SIZE = 32
 # A weight with no bit from here on is under 1e-19 and adds nothing to any sum.
 _LEAST = 1 << 29
 # The bits of a threshold that are searched for, from the highest one that a number up to 1 has besides. They
@@ -24,6 +31,70 @@ _LAST_BIT = 16
 _NUM_NEAR = 32
 # However small top_p is, the best token, whose weight is 1, is kept.
 _LEAST_MASS = 1e-30
+
+
+# --- over parts of a row -------------------------------------------------------------------------
+
+
+def in_parts(scores: mx.array) -> mx.array:
+    """``[rows, vocabulary]`` to ``[rows, parts, columns]``; -inf follows where the vocabulary ends."""
+    if missing := -scores.shape[-1] % _NUM_PARTS:
+        scores = mx.pad(scores, [(0, 0), (0, missing)], constant_values=-mx.inf)
+    return scores.reshape(scores.shape[0], _NUM_PARTS, -1)
+
+
+def row_maxima(parts: mx.array) -> mx.array:
+    """``[rows, 1, 1]``."""
+    return mx.max(mx.max(parts, axis=1, keepdims=True), axis=-1, keepdims=True)
+
+
+def row_sums(parts: mx.array) -> mx.array:
+    """``[rows, 1, 1]``."""
+    return mx.sum(mx.sum(parts, axis=1, keepdims=True), axis=-1, keepdims=True)
+
+
+# --- the best of each row ------------------------------------------------------------------------
+
+
+def top_candidates(scores: mx.array, count: int) -> tuple[mx.array, mx.array]:
+    """The ``count`` best of each row of ``scores [rows, vocabulary]``: scores and token ids, best first.
+
+    Exact: the ``count`` best tokens lie in no more than ``count`` blocks, and those are the blocks with the
+    best maxima. So one pass over the vocabulary finds the blocks, and the rest is small.
+    """
+    vocab_size = scores.shape[-1]
+    count = min(count, vocab_size)
+    token_ids = mx.broadcast_to(mx.arange(vocab_size, dtype=mx.int32), scores.shape)
+    if vocab_size > 2 * count * _BLOCK_SIZE:
+        scores, token_ids = _best_blocks(scores, count)
+    best = mx.argpartition(scores, kth=-count, axis=-1)[:, -count:]
+    values = mx.take_along_axis(scores, best, axis=-1)
+    order = mx.argsort(values, axis=-1)[:, ::-1]
+    ids = mx.take_along_axis(token_ids, best, axis=-1)
+    return mx.take_along_axis(values, order, axis=-1), mx.take_along_axis(ids, order, axis=-1)
+
+
+def _best_blocks(scores: mx.array, count: int) -> tuple[mx.array, mx.array]:
+    """Scores and token ids of the ``count`` blocks with the best maxima, and of what fills no block."""
+    num_rows, vocab_size = scores.shape
+    num_blocked = vocab_size - vocab_size % _BLOCK_SIZE
+    blocks = scores[:, :num_blocked].reshape(num_rows, -1, _BLOCK_SIZE)
+    chosen = mx.argpartition(mx.max(blocks, axis=-1), kth=-count, axis=-1)[:, -count:, None]
+    values = mx.take_along_axis(blocks, chosen, axis=1).reshape(num_rows, -1)
+    token_ids = chosen.astype(mx.int32) * _BLOCK_SIZE + mx.arange(_BLOCK_SIZE, dtype=mx.int32)
+    token_ids = token_ids.reshape(num_rows, -1)
+    if num_blocked == vocab_size:
+        return values, token_ids
+    rest = mx.broadcast_to(
+        mx.arange(num_blocked, vocab_size, dtype=mx.int32), (num_rows, vocab_size - num_blocked)
+    )
+    return (
+        mx.concatenate([values, scores[:, num_blocked:]], axis=-1),
+        mx.concatenate([token_ids, rest], axis=-1),
+    )
+
+
+# --- min_p, top_k, top_p -------------------------------------------------------------------------
 
 
 def keep_min_p(weights: mx.array, min_ps: Sequence[float]) -> mx.array:

@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.engine.sampling import thresholds
-from api.engine.sampling.row_parts import in_parts, row_maxima, row_sums
-from api.engine.sampling.thresholds import keep_min_p, keep_top_k, keep_top_p
+from api.engine.sampling import filters
+from api.engine.sampling.filters import (
+    in_parts,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    row_maxima,
+    row_sums,
+    top_candidates,
+)
 
 pytestmark = pytest.mark.device
 
@@ -97,7 +104,7 @@ def test_close_weights_are_told_apart(gap: float) -> None:
 
 
 def test_more_close_weights_than_are_told_apart_all_stay() -> None:
-    count = thresholds._NUM_NEAR + 8
+    count = filters._NUM_NEAR + 8
     row = np.zeros((1, VOCAB_SIZE), dtype=np.float32)
     row[0, :count] = 1 - np.arange(count) * 1e-5
     [result] = kept(keep_top_k(in_parts(mx.array(row)), [count - 1]))
@@ -110,3 +117,28 @@ def test_sums_and_maxima_over_parts() -> None:
     np.testing.assert_array_equal(np.array(row_maxima(parts))[:, 0, 0], scores.max(axis=-1))
     sums = np.array(row_sums(mx.maximum(parts, 0)))[:, 0, 0]
     np.testing.assert_allclose(sums, np.maximum(scores, 0).sum(axis=-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("vocab_size", [5, 1000, 3008, 9001])
+@pytest.mark.parametrize("count", [1, 20, 40])
+def test_the_best_of_each_row_best_first(vocab_size: int, count: int) -> None:
+    scores = np.random.default_rng(0).normal(size=(3, vocab_size)).astype(np.float32)
+    scores[1, : vocab_size // 2] = -np.inf
+    scores[2, -3:] += 20  # neighbours in one block
+    values, token_ids = (np.array(a) for a in top_candidates(mx.array(scores), count))
+    expected = np.argsort(-scores, axis=-1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, axis=-1))
+    finite = np.isfinite(values)
+    np.testing.assert_array_equal(token_ids[finite], expected[finite])
+
+
+@pytest.mark.parametrize("vocab_size", [4992, 4997, 5000, 5023])
+@pytest.mark.parametrize("finite", [(7,), (), (4980, 4991), tuple(range(0, 4990, 256))])
+def test_what_cannot_come_fills_up_with_tokens_that_exist(vocab_size: int, finite: tuple[int, ...]) -> None:
+    scores = np.full((1, vocab_size), -np.inf, dtype=np.float32)
+    scores[0, list(finite)] = 1
+    values, token_ids = (np.array(a)[0] for a in top_candidates(mx.array(scores), 20))
+    assert sorted(token_ids[: len(finite)]) == sorted(finite)
+    assert np.all(values[len(finite) :] == -np.inf)
+    assert len(set(token_ids.tolist())) == 20
+    assert token_ids.min() >= 0 and token_ids.max() < vocab_size
