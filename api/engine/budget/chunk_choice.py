@@ -1,4 +1,4 @@
-"""Which of the possible chunks a step prefills beside running streams: by what each adds to the plain step."""
+"""Which of the possible chunks a step prefills beside running streams: by what each adds to a plain one."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A prompt is prefilled over so many steps where it matters to the running streams: one much slower step for each
-# newcomer is what their slowest tokens are made of.
+# A prompt is prefilled over so many steps where it matters to the running streams: one much slower step for
+# each newcomer is what their slowest tokens are made of.
 _NUM_STEPS = 3
-# Prompts that come in more slowly than answers end are prefilled within so many steps: else the batch empties.
+# Prompts that come in more slowly than answers end are prefilled within so many steps, or the batch empties.
 _NUM_LATE_STEPS = 10
 
 
