@@ -114,7 +114,7 @@ class StepBudget:
         return choose_chunk(chunks, running, self._stall_seconds, line).num_rows
 
     def _fewest_efficient_rows(self) -> int:
-        """Of a step that only prefills: with more, a row would cost nearly the same, and all would end later."""
+        """Of a step that only prefills: with more, a row costs nearly the same, and all end later."""
         edges = [edge for edge in self._edges if edge <= self.max_step_tokens]
         costs = {edge: self._size(edge).seconds / edge for edge in edges}
         limit = _NEARLY_LEAST * min(costs.values())
