@@ -42,7 +42,7 @@ class PrefixDiskStats:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStats:
-    """A snapshot; the batch thread publishes one after each step."""
+    """A snapshot; the batch thread publishes one when an answer ends, and every 0.1 s."""
 
     num_running: int = 0
     num_waiting: int = 0

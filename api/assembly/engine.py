@@ -124,7 +124,7 @@ def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = lo
             platform.release_memory,
             tuning.early_limit_bytes,
             drafter,
-            leaves_dispatch=platform.dispatch_blocks,
+            leaves_dispatch=platform.dispatch_waits,
         ),
         prompt_reader=_prompt_reader(tokenizer, grammars, loaded, memory, max_tokens),
         grammars=grammars,
