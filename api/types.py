@@ -32,7 +32,7 @@ class FinishReason(StrEnum):
 
 
 class Grammar(Protocol):
-    """A compiled grammar, shared by all sequences that follow it; ``engine/sampling/constraint.py`` uses it."""
+    """A compiled grammar, shared by all that follow it; ``engine/sampling/constraint.py`` uses it."""
 
     def new_matcher(self) -> Any:
         """A fresh llguidance matcher, at the grammar's start."""

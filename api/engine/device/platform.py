@@ -1,7 +1,7 @@
 """What differs between Metal, CUDA and the CPU backend, and is known before anything is measured.
 
-What must be known before mlx is imported, or of the machine's memory, is said elsewhere: ``cpu/blas/load.py``,
-``free_memory.py``.
+What must be known before mlx is imported, or of the machine's memory, is said elsewhere:
+``cpu/blas/load.py``, ``free_memory.py``.
 """
 
 from __future__ import annotations
