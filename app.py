@@ -33,8 +33,7 @@ from api.http.transport.middleware import ErrorBoundaryMiddleware, RequestIdMidd
 from api.observability.logging import configure_logging
 from api.observability.queued_prints import queued_prints
 from api.server_handler import ServerHandler
-from api.serving.exit_codes import STARTUP_ERROR_CODE
-from api.serving.process_end import end_process
+from api.serving.process_end import STARTUP_ERROR_CODE, end_process
 from api.serving.server import serve
 from api.serving.sockets import open_socket
 from api.serving.supervision import Supervision
@@ -110,7 +109,7 @@ def _report(error: StartupError) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: see ``exit_codes.py``; 0 after a drain, 130 on an early Ctrl-C."""
+    """Returns the exit code: see ``process_end.py``; 0 after a drain, 130 on an early Ctrl-C."""
     config = parse_args(sys.argv[1:] if argv is None else argv)
     with queued_prints(configure_logging(config.verbose, config.log_format)):
         try:

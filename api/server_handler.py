@@ -47,7 +47,7 @@ from api.threads.contracts import (
     ResultQueue,
     ServedEngine,
 )
-from api.threads.disk_writer import disk_stages
+from api.threads.disk import disk_stages
 from api.threads.hands import hand_stages
 from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread

@@ -64,7 +64,7 @@ class Metrics:
     def step_done(
         self, seconds: float, *, num_prompt_tokens: int, num_output_tokens: int, num_running: int
     ) -> None:
-        """Records one step: its wall time, prompt tokens read, answer tokens, sequences in the batch."""
+        """Records one step: its wall time, prompt tokens prefilled, answer tokens, sequences in the batch."""
         now_seconds = self._clock()
         with self._lock:
             self._step.add(seconds)

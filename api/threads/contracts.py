@@ -83,7 +83,7 @@ class PlanRunner(Protocol):
 
 
 class RequestReader(Protocol):
-    """Renders and tokenises requests. Processing thread, and the hands that read long prompts."""
+    """Renders and tokenises requests. Processing thread, and the hands that prepare long prompts."""
 
     def measure(self, request: GenerationRequest) -> int:
         """Returns the characters to be read, about. Raises ApiError for more than could ever fit."""

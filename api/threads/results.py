@@ -66,7 +66,7 @@ class _Answer:
 
     @property
     def _num_cached_tokens(self) -> int:
-        """A prompt is read by one of its choices, in whose place the others find it."""
+        """A prompt is prefilled by one of its choices, in whose place the others find it."""
         cached = [choice.num_cached_tokens for choice in self.choices]
         firsts = range(0, len(cached), self.num_choices)
         return sum(max(cached[first : first + self.num_choices]) for first in firsts)

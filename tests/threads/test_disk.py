@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 from api.engine.disk.prefix_disk import NoPrefixDisk, PromptReading
 from api.engine.sequences.sequence import Sequence
 from api.errors import StartupError
-from api.threads.disk_writer import DiskWriterThread
-from api.threads.prefetch import PrefetchThread
+from api.threads.disk import DiskWriterThread, PrefetchThread
 from api.types import Cancel
 from tests.engine.factories import create_sequence
 from tests.threads.fakes import create_engine
