@@ -197,7 +197,7 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class GrammarReady:
-    """A hand compiled a request's grammar, or says why it cannot be had."""
+    """A compiler built a request's grammar, or says why it cannot be had."""
 
     request: GenerationRequest
     num_chars: int
@@ -206,7 +206,7 @@ class GrammarReady:
 
 @dataclass(frozen=True, slots=True)
 class PromptRead:
-    """A hand read a long prompt, or says why it is refused."""
+    """A hand prepared a long prompt, or says why it is refused."""
 
     request: GenerationRequest
     outcome: Choices | ApiError

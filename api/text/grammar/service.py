@@ -1,6 +1,6 @@
 """Grammars for requests: compiled beside everything else, a few at a time, and kept.
 
-A *hand* is a thread with a compiler process. The process tries a grammar out, within limits of time, memory
+A *compiler* is a thread with a process. The process tries a grammar out, within limits of time, memory
 and stack; what held there is compiled once more here, on a larger stack, by threads that leave Python's lock
 to the others. So no grammar can end the server or hold up prompts that have none.
 """
@@ -18,22 +18,22 @@ import structlog
 from llguidance import LLTokenizer
 
 from api.errors import ApiError, InvalidRequestError, ServerSideError
+from api.text.grammar.compiled_grammar import CompiledGrammar, build_grammar
 from api.text.grammar.compiler_process import Abandoned, Compiled, CompilerProcess
 from api.text.grammar.errors import GrammarError
 from api.text.grammar.job import GrammarJob
-from api.text.grammar.prototype import CompiledGrammar, build_grammar
 from api.text.grammar.stacks import TRUSTED_STACK_BYTES, start_with_stack
 from api.text.grammar.vocabulary import VocabularySource, build_vocabulary
 from api.thread_priority import yield_to_others
 
 log = structlog.get_logger(__name__)
 
-MAX_HANDS = 6
+MAX_COMPILERS = 6
 MAX_COMPILE_SECONDS = 20.0
 MAX_KEPT = 64
 # A grammar's memory goes about with the time that it takes: up to 15 MB a second.
 MAX_KEPT_SECONDS = 30.0
-_MAX_IDLE_SECONDS = 60.0  # then a hand ends, the last one excepted
+_MAX_IDLE_SECONDS = 60.0  # then a compiler ends, the last one excepted
 
 Outcome = CompiledGrammar | ApiError
 
@@ -69,17 +69,17 @@ class _Task:
 
 
 class GrammarService:
-    """Any thread may ask; the answers come on a hand's thread, or at once on the asker's."""
+    """Any thread may ask; the answers come on a compiler's thread, or at once on the asker's."""
 
     def __init__(
         self,
         vocabulary: VocabularySource,
         *,
-        max_hands: int = MAX_HANDS,
+        max_compilers: int = MAX_COMPILERS,
         max_compile_seconds: float = MAX_COMPILE_SECONDS,
     ) -> None:
         self._vocabulary_source = vocabulary
-        self._max_hands = max_hands
+        self._max_compilers = max_compilers
         self._max_compile_seconds = max_compile_seconds
         self._changed = threading.Condition()
         # All below is guarded by the condition's lock.
@@ -87,7 +87,7 @@ class GrammarService:
         self._tasks: dict[bytes, _Task] = {}  # that wait or are being compiled
         self._waiting: list[_Task] = []
         self._running: Counter[str] = Counter()  # tasks by client
-        self._processes: set[CompilerProcess] = set()  # one for each hand
+        self._processes: set[CompilerProcess] = set()  # one for each compiler
         self._num_idle = 0
         self._is_closed = False
         self._numbers = count()
@@ -108,7 +108,7 @@ class GrammarService:
         return self._vocabulary.tokenize_bytes(text)
 
     def close(self) -> None:
-        """Ends all hands; what waits is not answered."""
+        """Ends all compilers; what waits is not answered."""
         with self._changed:
             self._is_closed = True
             processes = list(self._processes)
@@ -140,12 +140,12 @@ class GrammarService:
             if task is None:
                 task = self._tasks[key] = _Task(key, job, client_id, next(self._numbers))
                 self._waiting.append(task)
-                self._wake_hand()
+                self._wake_compiler()
             task.waiters.append(waiter)
         return None
 
-    def _wake_hand(self) -> None:
-        if self._num_idle < len(self._waiting) and len(self._processes) < self._max_hands:
+    def _wake_compiler(self) -> None:
+        if self._num_idle < len(self._waiting) and len(self._processes) < self._max_compilers:
             process = CompilerProcess(self._vocabulary_source, self._max_compile_seconds)
             self._processes.add(process)
             start_with_stack(TRUSTED_STACK_BYTES, lambda: self._work(process), "grammar")
@@ -153,7 +153,7 @@ class GrammarService:
             self._changed.notify()
 
     def _take(self, process: CompilerProcess) -> _Task | None:
-        """Waits for a task that may begin; None when the hand is to end."""
+        """Waits for a task that may begin; None when the compiler is to end."""
         with self._changed:
             while not self._is_closed:
                 if (task := self._next_task()) is not None:
@@ -167,12 +167,12 @@ class GrammarService:
         return None
 
     def _next_task(self) -> _Task | None:
-        """The oldest of the client with the fewest at work; one hand is kept for clients with none."""
+        """The oldest of the client with the fewest at work; one compiler is kept for clients with none."""
         self._drop_unwanted()
         if not self._waiting:
             return None
         task = min(self._waiting, key=lambda each: (self._running[each.client_id], each.number))
-        num_free = self._max_hands - self._running.total()
+        num_free = self._max_compilers - self._running.total()
         if self._running[task.client_id] and num_free <= 1:
             return None
         self._waiting.remove(task)
@@ -185,7 +185,7 @@ class GrammarService:
             self._waiting.remove(task)
             del self._tasks[task.key]
 
-    # --- hands -----------------------------------------------------------------------------------
+    # --- compilers -----------------------------------------------------------------------------------
 
     def _work(self, process: CompilerProcess) -> None:
         yield_to_others()

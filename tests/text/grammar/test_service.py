@@ -11,9 +11,9 @@ import pytest
 from llguidance import LLMatcher
 
 from api.errors import InvalidRequestError
+from api.text.grammar.compiled_grammar import CompiledGrammar
 from api.text.grammar.compiler_process import Abandoned, Compiled, CompilerProcess, Verdict
 from api.text.grammar.job import GrammarJob, Markers
-from api.text.grammar.prototype import CompiledGrammar
 from api.text.grammar.service import MAX_KEPT, MAX_KEPT_SECONDS, GrammarService, Outcome
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer
@@ -55,7 +55,7 @@ def vocabulary(tokenizer: Tokenizer) -> VocabularySource:
 
 @pytest.fixture
 def service(vocabulary: VocabularySource) -> Iterator[GrammarService]:
-    service = GrammarService(vocabulary, max_hands=3)
+    service = GrammarService(vocabulary, max_compilers=3)
     yield service
     service.close()
 
@@ -135,7 +135,7 @@ def test_a_slow_grammar_holds_up_no_other(service: GrammarService, gate: Gate) -
     assert isinstance(slow.wait(), CompiledGrammar)
 
 
-def test_one_client_never_has_all_hands(service: GrammarService, gate: Gate) -> None:
+def test_one_client_never_has_all_compilers(service: GrammarService, gate: Gate) -> None:
     greedy = [Asker().ask(service, job_of(f"greedy{index}"), "greedy") for index in range(6)]
     gate.wait_begun("greedy0", "greedy1")
     gate.open("modest")
@@ -207,7 +207,7 @@ def test_a_hand_without_work_sleeps(service: GrammarService, monkeypatch: pytest
 
     monkeypatch.setattr(service._changed, "wait", counted)
     time.sleep(0.5)
-    assert num_waits <= 11  # one for each 0.05 s; a hand that spins waits thousands of times
+    assert num_waits <= 11  # one for each 0.05 s; a compiler that spins waits thousands of times
     assert isinstance(Asker().ask(service, job_of("b")).wait(), CompiledGrammar)
 
 
