@@ -21,6 +21,7 @@ from api.engine.loading.locate import locate_model
 from api.errors import ApiError, StartupError
 from api.http.chat_completions import route as chat_completions
 from api.http.completions import route as completions
+from api.http.metrics import route as metrics
 from api.http.models import route as models
 from api.http.openapi import route as openapi
 from api.http.status import route as status
@@ -41,7 +42,7 @@ from api.serving.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
-ROUTE_MODULES = (chat_completions, completions, tokenize, models, status, openapi)
+ROUTE_MODULES = (chat_completions, completions, tokenize, models, status, metrics, openapi)
 
 
 def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> FastAPI:

@@ -211,6 +211,7 @@ class PromptReader:
             prompt_index=prompt_index,
             priority=request.priority,
             client_id=request.client_id,
+            x_request_id=request.x_request_id,
             cache_salt=request.cache_salt,
             uses_prefix_cache=request.uses_prefix_cache,
         )

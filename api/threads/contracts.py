@@ -115,6 +115,7 @@ class Grammars(Protocol):
         client_id: str,
         is_wanted: Callable[[], bool],
         deliver: Callable[[Grammar | ApiError], None],
+        x_request_id: str = "",
     ) -> None:
         """Calls ``deliver`` once, from any thread, unless nobody wants the grammar any more."""
 
@@ -193,6 +194,7 @@ class Aside:
     question: Question
     is_wanted: Callable[[], bool]  # any thread
     answer: Callable[[Any], None]  # takes what ``ask`` returned, or an ApiError; any thread
+    x_request_id: str = ""  # the name that its HTTP answer has, for log lines
 
 
 @dataclass(frozen=True, slots=True)

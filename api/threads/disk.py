@@ -17,6 +17,7 @@ import structlog
 from api.engine.disk.prefix_disk import PromptReading
 from api.engine.disk.reader import BlocksRead
 from api.engine.sequences.sequence import Sequence
+from api.observability.request_log import logged_as
 from api.threads.contracts import Arrivals, Inbox, PrefixTier, ServedEngine
 from api.threads.worker import Heartbeat, Stage
 from api.types import Cancel
@@ -97,11 +98,12 @@ class PrefetchThread:
 
 
 def _next_blocks(sequence: Sequence, reading: PromptReading) -> BlocksRead | None:
-    try:
-        return reading.next()
-    except Exception as error:  # the answer does not depend on it
-        log.error("reading blocks from disk failed", request_id=sequence.request_id, exc_info=error)
-        return None
+    with logged_as(sequence.x_request_id):
+        try:
+            return reading.next()
+        except Exception as error:  # the answer does not depend on it
+            log.error("reading blocks from disk failed", request_id=sequence.request_id, exc_info=error)
+            return None
 
 
 class DiskWriterThread:

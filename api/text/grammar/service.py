@@ -51,6 +51,7 @@ Deliver = Callable[[Outcome], None]
 class _Waiter:
     is_wanted: Callable[[], bool]
     deliver: Deliver
+    x_request_id: str
 
 
 @dataclass(slots=True)
@@ -66,6 +67,10 @@ class _Task:
     @property
     def is_wanted(self) -> bool:
         return any(waiter.is_wanted() for waiter in self.waiters)
+
+    @property
+    def x_request_ids(self) -> list[str]:
+        return [waiter.x_request_id for waiter in tuple(self.waiters)]
 
 
 class GrammarService:
@@ -94,10 +99,15 @@ class GrammarService:
         self._vocabulary = self._build_vocabulary()
 
     def compile(
-        self, job: GrammarJob, client_id: str, is_wanted: Callable[[], bool], deliver: Deliver
+        self,
+        job: GrammarJob,
+        client_id: str,
+        is_wanted: Callable[[], bool],
+        deliver: Deliver,
+        x_request_id: str = "",
     ) -> None:
         """Calls ``deliver`` once with the grammar or why there is none, unless nobody wants it any more."""
-        outcome = self._find_or_enqueue(job, client_id, _Waiter(is_wanted, deliver))
+        outcome = self._find_or_enqueue(job, client_id, _Waiter(is_wanted, deliver, x_request_id))
         if outcome is not None:
             deliver(outcome)
 
@@ -193,7 +203,7 @@ class GrammarService:
             try:
                 done = self._compile(task, process)
             except BaseException as error:  # the loop's own edge: a panic in native code is no Exception
-                log.error("compiling a grammar failed", exc_info=error)
+                log.error("compiling a grammar failed", x_request_ids=task.x_request_ids, exc_info=error)
                 done = _Kept(ServerSideError("The server failed to compile this request's grammar."))
             self._finish(task, done)
         process.close()

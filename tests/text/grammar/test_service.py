@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from llguidance import LLMatcher
+from structlog.testing import capture_logs
 
-from api.errors import InvalidRequestError
+from api.errors import InvalidRequestError, ServerSideError
 from api.text.grammar.compiled_grammar import CompiledGrammar
 from api.text.grammar.compiler_process import Abandoned, Compiled, CompilerProcess, Verdict
 from api.text.grammar.job import GrammarJob, Markers
@@ -230,3 +232,24 @@ def test_a_tokenizer_of_another_make_is_named() -> None:
     assert isinstance(refusal, InvalidRequestError)
     assert "tokenizer" in refusal.message
     assert refusal.param == "response_format"
+
+
+def test_a_compilation_that_breaks_is_logged_with_the_names_of_those_who_wait(
+    service: GrammarService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked = threading.Event()
+
+    def breaks(*_: object) -> Verdict:
+        assert is_asked.wait(WAIT_SECONDS)
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(CompilerProcess, "compile", breaks)
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
+    with capture_logs() as lines:
+        for name in ("x-1", "x-2"):
+            service.compile(job_of("a"), "c", lambda: True, outcomes.put, name)
+        is_asked.set()
+        assert all(isinstance(outcomes.get(timeout=WAIT_SECONDS), ServerSideError) for _ in range(2))
+    assert [(line["event"], line["x_request_ids"]) for line in lines] == [
+        ("compiling a grammar failed", ["x-1", "x-2"])
+    ]
