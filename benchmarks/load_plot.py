@@ -10,7 +10,7 @@ from benchmarks.report import percentile
 PANEL_WIDTH, PANEL_HEIGHT = 300, 220
 LEFT, TOP, GAP, BELOW = 60, 40, 70, 60
 LINE_HEIGHT = 18
-TICK_PERCENTS = (0, 50, 90, 100)
+TICK_PERCENTS = (0, 50, 90)
 NUM_TICKS = 4
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 

@@ -113,9 +113,8 @@ def poisson_arrivals(rate: float, num_requests: int, seed: int) -> list[float]:
 
 
 def _report(model: str, results: Mapping[float, LoadResult], options: argparse.Namespace) -> int:
-    unit = "streams" if options.streams else "requests/s"
     limits = Limits(options.ttft_limit, options.token_limit, options.end_to_end_limit)
-    named = {f"{load:g} {unit}": result for load, result in results.items()}
+    named = {_name(load, options): result for load, result in results.items()}
     summaries = [summarise(name, result, limits) for name, result in named.items()]
     print_summaries(f"{model} at {options.url}", summaries)
     if options.json:
@@ -126,6 +125,11 @@ def _report(model: str, results: Mapping[float, LoadResult], options: argparse.N
         }
         options.plot.write_text(svg(f"{model} at {options.url}", panels), encoding="utf-8")
     return 1 if any(summary.num_errors for summary in summaries) else 0
+
+
+def _name(load: float, options: argparse.Namespace) -> str:
+    unit = "stream" if options.streams else "request"
+    return f"{load:g} {unit if load == 1 else f'{unit}s'}{'' if options.streams else '/s'}"
 
 
 def print_summaries(title: str, summaries: list[Summary]) -> None:

@@ -30,7 +30,7 @@ def test_a_closed_loop_against_a_server(tmp_path: Path, capsys: pytest.CaptureFi
     assert "3 streams: 6 requests in" in out and "goodput" in out
     assert "secret" not in report.read_text()
     loads = json.loads(report.read_text())["loads"]
-    assert [(load["load"], len(load["requests"])) for load in loads] == [("1 streams", 6), ("3 streams", 6)]
+    assert [(load["load"], len(load["requests"])) for load in loads] == [("1 stream", 6), ("3 streams", 6)]
     assert all(load["goodput_per_second"] == load["requests_per_second"] > 0 for load in loads)
     assert {request["output_tokens"] for load in loads for request in load["requests"]} == {3}
     assert plot.read_text().count("<polyline") == 6
