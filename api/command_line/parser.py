@@ -59,8 +59,8 @@ def _print_and_exit(text: str) -> NoReturn:
 
 
 def _check(parser: OptionsParser, settings: Mapping[str, Setting]) -> None:
-    parser.origins = {
-        option.flag: settings[option.field].origin for option in SETTINGS if not option.is_positional
+    parser.sources = {
+        option.flag: settings[option.field].source for option in SETTINGS if not option.is_positional
     }
     args = argparse.Namespace(**{field: setting.value for field, setting in settings.items()})
     check_prefix_cache(parser, args)
@@ -82,15 +82,15 @@ class OptionsParser(argparse.ArgumentParser):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.origins: Mapping[str, str] = {}  # by flag
+        self.sources: Mapping[str, str] = {}  # by flag
 
     def error(self, message: str) -> NoReturn:
-        named = [flag for flag in self.origins if re.search(rf"{flag}(?![\w-])", message)]
-        sources = [f"{flag} is from {self.origins[flag]}" for flag in named if self._is_foreign(flag)]
+        named = [flag for flag in self.sources if re.search(rf"{flag}(?![\w-])", message)]
+        sources = [f"{flag} is from {self.sources[flag]}" for flag in named if self._is_foreign(flag)]
         super().error("; ".join([message, *sources]))
 
     def _is_foreign(self, flag: str) -> bool:
-        return self.origins[flag] not in (DEFAULT, TYPED)
+        return self.sources[flag] not in (DEFAULT, TYPED)
 
 
 def build_parser(exit_on_error: bool = True) -> OptionsParser:

@@ -21,7 +21,7 @@ class Setting:
     """What an option's field gets."""
 
     value: object
-    origin: str
+    source: str
 
 
 def gather(
@@ -33,7 +33,7 @@ def gather(
     """By the options' fields. ``parser`` converts, and must raise its errors. Raises SourceError."""
     settings = {option.field: Setting(default_of(option.field), DEFAULT) for option in SETTINGS}
     for given in chain(from_file(config_file) if config_file else (), from_environment(environ)):
-        settings[given.option.field] = Setting(convert(parser, given), given.origin)
+        settings[given.option.field] = Setting(convert(parser, given), given.source)
     return settings | {field: Setting(value, TYPED) for field, value in typed.items()}
 
 
@@ -53,12 +53,12 @@ def to_toml(settings: Mapping[str, Setting]) -> str:
 def _line(option: Option, settings: Mapping[str, Setting]) -> str:
     setting = settings[option.field]
     if setting.value is None:
-        return f"# {option.name} is not set  # {setting.origin}"
+        return f"# {option.name} is not set  # {setting.source}"
     if option.is_secret:
         return (
-            f"# {option.name} is {'set' if setting.value else 'not set'}, and not shown  # {setting.origin}"
+            f"# {option.name} is {'set' if setting.value else 'not set'}, and not shown  # {setting.source}"
         )
-    return f"{option.name} = {_toml_value(setting.value)}  # {setting.origin}"
+    return f"{option.name} = {_toml_value(setting.value)}  # {setting.source}"
 
 
 def _toml_value(value: object) -> str:

@@ -29,7 +29,7 @@ class Given:
 
     option: Option
     value: object  # text, or what TOML has
-    origin: str  # the file, or the variable
+    source: str  # the file, or the variable
     place: str  # the same, and in a file the name
 
 
