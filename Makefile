@@ -6,8 +6,8 @@
 # make lint    ruff and mypy alone
 
 MODEL ?=
-HOST ?= 0.0.0.0
-PORT ?= 8000
+HOST ?=
+PORT ?=
 ARGS ?=
 PYTHON ?= python3
 VENV ?= .venv
@@ -27,7 +27,7 @@ NODE_MODULES := $(CLIENTS)/node/node_modules
 .PHONY: run test clients bench device-check lint typecheck clean blas
 
 run: $(STAMP) blas
-	exec $(BIN)/python app.py $(if $(MODEL),"$(MODEL)") --host $(HOST) --port $(PORT) $(ARGS)
+	exec $(BIN)/python app.py $(if $(MODEL),"$(MODEL)") $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: lint blas
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from api.command_line.parser import parse_args
+from api.command_line.parser import read_command_line
 from api.config import ServerConfig
 from api.engine.cpu.blas.load import measure_blas, preload_blas
 from api.engine.loading.locate import locate_model
@@ -111,7 +111,10 @@ def _report(error: StartupError) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: see ``process_end.py``; 0 after a drain, 130 on an early Ctrl-C."""
-    config = parse_args(sys.argv[1:] if argv is None else argv)
+    command = read_command_line(sys.argv[1:] if argv is None else argv)
+    config = command.config
+    if command.only_checks:
+        return check(config)
     with queued_prints(configure_logging(config.verbose, config.log_format)):
         try:
             sock = open_socket(config.host, config.port)
@@ -124,12 +127,37 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
 
 
-def _supervise(config: ServerConfig, sock: socket.socket) -> int:
+def check(config: ServerConfig) -> int:
+    """Prints the memory plan of a model that can be served; returns the exit code."""
+    with queued_prints(configure_logging(config.verbose, config.log_format)):
+        try:
+            plan = _checked_plan(config)
+        except StartupError as error:
+            return _report(error)
+        except KeyboardInterrupt:
+            return 130
+    print(plan)  # to stdout, which the prints of libraries above are kept from
+    return 0
+
+
+def _checked_plan(config: ServerConfig) -> str:
+    log.info(preload_blas(config.workers).line)
+    from api.serving.check import check_model  # imports mlx, before which the BLAS has to be in place
+
+    _require_room(config)
+    return check_model(config)
+
+
+def _require_room(config: ServerConfig) -> None:
     if config.workers > 1:
-        from api.serving.memory import require_room  # imports mlx, which this process needs for no more
+        from api.serving.memory import require_room  # imports mlx, which a supervisor needs for no more
 
         files = locate_model(config.engine.model, log.info)  # fetched here once, not by each worker
         require_room(files, config.workers, config.engine.cpu_weights, config.engine.kv_memory_bytes)
+
+
+def _supervise(config: ServerConfig, sock: socket.socket) -> int:
+    _require_room(config)
     measure_blas(config.workers)  # alone on the machine, and once for all workers
     watched = Path(__file__).resolve().parent if config.reload else None
     return Supervisor(functools.partial(run_worker, config), sock, config.workers, watched).run()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
+
+from benchmarks.endpoint import Endpoint
 
 CONNECT_STAGGER_SECONDS = 0.005  # a burst of connects overflows short accept queues and costs a 1 s retry
 MAX_LINE_BYTES = 1 << 20
+TEXT_FIELDS = ("content", "reasoning_content", "reasoning")  # of a chunk, as servers call them
 
 
 class LoadError(Exception):
@@ -31,6 +33,7 @@ class Answer:
     num_cached_tokens: int = 0  # of the prompt, where the server says
     text: str = ""
     finish_reason: str | None = None
+    error: str = ""  # why it did not come to its end, where the caller counts that
 
     @property
     def ttft_seconds(self) -> float:
@@ -44,7 +47,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """All answers of one closed-loop run and its wall time."""
+    """All answers of one run and its wall time."""
 
     answers: tuple[Answer, ...]
     wall_seconds: float
@@ -79,17 +82,26 @@ def messages_body(messages: list[dict[str, str]], max_tokens: int, model: str) -
     }
 
 
+Send = Callable[[dict[str, Any], Answer], Awaitable[Answer]]
+"""Sends a body, and fills the answer and returns it."""
+
+
 async def stream_chat(url: str, body: dict[str, Any], answer: Answer | None = None) -> Answer:
     """Sends one request and reads its stream to the end.
 
     ``answer`` is filled while the stream runs, for callers that watch or cancel it.
     Raises LoadError for an HTTP error, an error event or a stream without ``[DONE]``.
     """
-    answer = answer or Answer(started=time.perf_counter())
-    host, port = urlsplit(url).hostname or "127.0.0.1", urlsplit(url).port or 80
-    reader, writer = await asyncio.open_connection(host, port, limit=MAX_LINE_BYTES)
+    return await stream_from(Endpoint.of(url), body, answer or Answer(started=time.perf_counter()))
+
+
+async def stream_from(endpoint: Endpoint, body: dict[str, Any], answer: Answer) -> Answer:
+    """The same for any endpoint."""
+    reader, writer = await asyncio.open_connection(
+        endpoint.host, endpoint.port, limit=MAX_LINE_BYTES, ssl=endpoint.tls
+    )
     try:
-        writer.write(_request_bytes(host, body))
+        writer.write(endpoint.chat_request(body))
         await _read_answer(reader, answer)
     finally:
         writer.close()
@@ -97,15 +109,37 @@ async def stream_chat(url: str, body: dict[str, Any], answer: Answer | None = No
     return answer
 
 
+async def attempt(endpoint: Endpoint, timeout_seconds: float, body: dict[str, Any], answer: Answer) -> Answer:
+    """The same, but whatever goes wrong is the answer's ``error``."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await stream_from(endpoint, body, answer)
+    except TimeoutError:
+        answer.error = f"not answered in {timeout_seconds:g} s"
+    except (LoadError, OSError, EOFError, ValueError) as error:
+        answer.error = str(error) or type(error).__name__
+    answer.ended = time.perf_counter()
+    return answer
+
+
 async def closed_loop(url: str, bodies: Iterable[dict[str, Any]], num_streams: int) -> LoadResult:
     """``num_streams`` workers; each sends its next request when its last one is answered."""
+
+    async def send(body: dict[str, Any], answer: Answer) -> Answer:
+        return await stream_chat(url, body, answer)
+
+    return await run_closed(send, bodies, num_streams)
+
+
+async def run_closed(send: Send, bodies: Iterable[dict[str, Any]], num_streams: int) -> LoadResult:
+    """The same, however a request is sent."""
     pending = iter(list(bodies))
     answers: list[Answer] = []
 
     async def worker(index: int) -> None:
         await asyncio.sleep(index * CONNECT_STAGGER_SECONDS)
         for body in pending:
-            answers.append(await stream_chat(url, body))
+            answers.append(await send(body, Answer(started=time.perf_counter())))
 
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -114,13 +148,22 @@ async def closed_loop(url: str, bodies: Iterable[dict[str, Any]], num_streams: i
     return LoadResult(tuple(answers), time.perf_counter() - started)
 
 
-def _request_bytes(host: str, body: dict[str, Any]) -> bytes:
-    payload = json.dumps(body).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + payload
+async def run_open(send: Send, bodies: Iterable[dict[str, Any]], arrivals: Sequence[float]) -> LoadResult:
+    """Each request at its time in ``arrivals`` (seconds from now, ascending), whatever the others do.
+
+    An answer's time counts from then, so that a client that comes late does not flatter the server.
+    """
+    started = time.perf_counter()
+    tasks: list[asyncio.Task[Answer]] = []
+    async with asyncio.TaskGroup() as group:
+        for body, arrival in zip(bodies, arrivals, strict=True):
+            await asyncio.sleep(max(0.0, started + arrival - time.perf_counter()))
+            tasks.append(group.create_task(_awaited(send(body, Answer(started=started + arrival)))))
+    return LoadResult(tuple(task.result() for task in tasks), time.perf_counter() - started)
+
+
+async def _awaited(answer: Awaitable[Answer]) -> Answer:
+    return await answer
 
 
 async def _read_answer(reader: asyncio.StreamReader, answer: Answer) -> None:
@@ -141,9 +184,10 @@ def _take_event(event: dict[str, Any], answer: Answer) -> None:
     if "error" in event:
         raise LoadError(f"error event: {event['error']}")
     for choice in event.get("choices", ()):
-        if content := choice["delta"].get("content"):
+        delta = choice["delta"]
+        if any(delta.get(name) for name in TEXT_FIELDS):
             answer.token_times.append(time.perf_counter())
-            answer.text += content
+            answer.text += delta.get("content") or ""
         answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
     if usage := event.get("usage"):
         answer.num_prompt_tokens = usage["prompt_tokens"]

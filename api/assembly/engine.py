@@ -30,6 +30,7 @@ from api.engine.loading.load import LoadedModel, load_model
 from api.engine.loading.locate import ModelFiles, locate_model
 from api.engine.memory.plan import Needs, require_step
 from api.engine.memory.sequence_memory import SequenceMemory
+from api.engine.memory.slots import SlotPool
 from api.engine.sampling.prompt_scores import most_scored_rows
 from api.engine.sampling.sampler import Sampler
 from api.engine.scheduling.scheduler import Scheduler
@@ -60,6 +61,7 @@ class LoadedEngine:
     """All that a loaded model gives to the threads."""
 
     scheduler: Scheduler
+    slots: SlotPool  # the scheduler's
     generator: BatchGenerator
     prompt_reader: PromptReader
     grammars: GrammarService
@@ -118,6 +120,7 @@ def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = lo
     max_tokens = config.default_max_tokens or sampling_defaults.max_tokens
     return LoadedEngine(
         scheduler=Scheduler(memory, budget, engine.max_batch_size, speculation=speculation),
+        slots=memory.slots,
         generator=_generator(forward, sampler, platform, tuning, draft),
         prompt_reader=_prompt_reader(tokenizer, grammars, loaded, memory, max_tokens),
         grammars=grammars,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, get_args
 
 from api.command_line.values import (
@@ -53,6 +54,24 @@ class Option:
     flag: str
     takes: Takes
     help: str
+    is_secret: bool = False  # its value is shown to nobody
+
+    @property
+    def name(self) -> str:
+        """In a settings file."""
+        return self.flag.removeprefix("--")
+
+    @property
+    def is_positional(self) -> bool:
+        return not self.flag.startswith("--")
+
+    @property
+    def is_switch(self) -> bool:
+        return self.takes.get("action") == "store_true"
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.takes.get("action") == "append"
 
 
 MODEL = Option(
@@ -199,3 +218,20 @@ _LIMITS = (
     ),
 )
 GROUPS = {"server": _SERVER, "model": _MODEL, "batch and memory": _BATCH_AND_MEMORY, "limits": _LIMITS}
+SETTINGS = (MODEL, *chain.from_iterable(GROUPS.values()))
+
+# No settings: where these come from, and what else is to be done with them than serving.
+CONFIG_FILE = Option(
+    *("config_file", "--config", value(str, "FILE")),
+    "settings as TOML, under the options' names; MLX_CHAT_* variables and options go before it",
+)
+PRINT_CONFIG = Option(
+    *("prints_config", "--print-config", NOTHING),
+    "print all settings as TOML, each with where it comes from, and end",
+)
+CHECK = Option(
+    *("only_checks", "--check", NOTHING),
+    "load and check the model, print the memory plan, and end: 0 means that it can serve",
+)
+VERSION = Option(*("prints_version", "--version", NOTHING), "print the versions, and end")
+COMMANDS = (CONFIG_FILE, PRINT_CONFIG, CHECK, VERSION)

@@ -39,6 +39,12 @@ def test_chunked_streams_are_read_whatever_the_borders(size: int) -> None:
     assert (len(answer.token_times), answer.num_prompt_tokens, answer.num_completion_tokens) == (2, 5, 2)
 
 
+def test_reasoning_is_a_sign_of_life_and_no_text() -> None:
+    thought = b'data: {"choices": [{"delta": {"reasoning_content": "hm"}}]}\n\n'
+    answer = read(b"HTTP/1.0 200 OK\r\n\r\n" + thought + EVENTS)
+    assert (len(answer.token_times), answer.text) == (3, "ab")
+
+
 def test_streams_that_end_with_the_connection_are_read() -> None:
     assert len(read(b"HTTP/1.0 200 OK\r\n\r\n" + EVENTS).token_times) == 2
 

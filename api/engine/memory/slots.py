@@ -135,6 +135,19 @@ class SlotPool:
             raise ValueError(f"no class holds {num_tokens} tokens")
         return self._capacities[bisect.bisect_left(self._capacities, num_tokens)]
 
+    def num_fitting(self, num_tokens: int) -> int:
+        """How many sequences of so many tokens there is room for, with nothing else in memory.
+
+        Raises ValueError where they are too long.
+        """
+        free_bytes, count = self.budget_bytes, 0
+        for slot_class in self._classes[self._capacities.index(self.capacity_for(num_tokens)) :]:
+            slot_bytes = self._slot_bytes(slot_class)
+            fitting = free_bytes // slot_bytes
+            taken = fitting if slot_class.most_slots is None else min(fitting, slot_class.most_slots)
+            free_bytes, count = free_bytes - taken * slot_bytes, count + taken
+        return count
+
     def allocate(self, num_tokens: int) -> Slot | None:
         """A slot for that many tokens, or None when the budget is short. Raises ValueError if too long."""
         slot_class = self._class_for(num_tokens)

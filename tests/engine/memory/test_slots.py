@@ -34,6 +34,26 @@ def test_what_is_longer_than_the_longest_class_is_refused() -> None:
         pool.allocate(21)
 
 
+def test_so_many_sequences_fit_as_can_be_allocated() -> None:
+    pool = create_slots(budget_tokens=64, context_length=20)
+    for num_tokens, count in ((1, 8), (8, 8), (9, 5), (17, 3)):
+        slots = [pool.allocate(num_tokens) for _ in range(count)]
+        assert None not in slots and pool.allocate(num_tokens) is None
+        for slot in filter(None, slots):
+            pool.free(slot)
+        assert pool.num_fitting(num_tokens) == count
+
+
+def test_what_one_array_cannot_hold_fits_into_the_next_class() -> None:
+    pool = SlotPool(
+        KVMemory(40),
+        context_length=12,
+        slot_bytes=lambda capacity: capacity,
+        most_slots=lambda capacity: 2,
+    )
+    assert pool.num_fitting(8) == 4  # two of 8 and two of 12
+
+
 def test_the_budget_bounds_the_longest_sequence() -> None:
     assert create_slots(budget_tokens=50, context_length=1000).max_sequence_tokens == 50
 
