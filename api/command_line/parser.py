@@ -8,7 +8,12 @@ from dataclasses import fields
 from itertools import chain
 from typing import Any
 
-from api.command_line.checks import check_draft_model, check_model_is_no_name, check_prefix_cache
+from api.command_line.checks import (
+    check_draft_model,
+    check_model_is_no_name,
+    check_prefix_cache,
+    check_tls,
+)
 from api.command_line.options import GROUPS, MODEL, Option
 from api.config import EngineConfig, ServerConfig
 
@@ -23,8 +28,10 @@ def parse_args(argv: Sequence[str]) -> ServerConfig:
     check_prefix_cache(parser, args)
     check_model_is_no_name(parser, args)
     check_draft_model(parser, args)
+    check_tls(parser, args)
     values = vars(args)
     values["served_model_names"] = tuple(chain.from_iterable(values["served_model_names"]))
+    values |= {name: tuple(values[name]) for name in ("api_key_hashes", "cors_origins")}
     engine = EngineConfig(**{field.name: values.pop(field.name) for field in fields(EngineConfig)})
     return ServerConfig(engine=engine, **values)
 
