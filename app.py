@@ -26,17 +26,21 @@ from api.http.models import route as models
 from api.http.openapi import route as openapi
 from api.http.status import route as status
 from api.http.tokenize import route as tokenize
+from api.http.transport.api_keys import RATE_LIMIT_HEADERS, ApiKeyMiddleware
 from api.http.transport.context import HttpContext
 from api.http.transport.description import routes_in
 from api.http.transport.dialect import request_id_headers
 from api.http.transport.json_answers import answer_api_error, answer_http_exception
 from api.http.transport.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
+from api.http.transport.origin_guard import OriginGuardMiddleware
 from api.observability.logging import configure_logging
 from api.observability.queued_prints import queued_prints
 from api.server_handler import ServerHandler
+from api.serving.exposure import check_certificate, exposure_warning
+from api.serving.key_reload import reload_on_hangup
 from api.serving.process_end import STARTUP_ERROR_CODE, end_process
 from api.serving.server import serve
-from api.serving.sockets import open_socket
+from api.serving.sockets import open_socket, open_unix_socket
 from api.serving.supervision import Supervision
 from api.serving.supervisor import Supervisor
 
@@ -61,25 +65,31 @@ def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> Fa
         openapi_url=None,  # bodies are checked by hand: http/openapi describes them
         redirect_slashes=False,
     )
-    app.state.http = HttpContext.of(config, handler)
+    app.state.http = http = HttpContext.of(config, handler)
     for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.add_exception_handler(ApiError, answer_api_error)
     app.add_exception_handler(HTTPException, answer_http_exception)
-    _add_middleware(app)
+    _add_middleware(app, http)
     return app
 
 
-def _add_middleware(app: FastAPI) -> None:
-    """The last one added is the outermost: each answer has its id, also a preflight's and a 500."""
+def _add_middleware(app: FastAPI, http: HttpContext) -> None:
+    """The last one added is the outermost: each answer has its id, also a preflight's and a 500.
+
+    A page may read why its key was refused, so CORS is around the keys; a foreign page may read nothing.
+    """
+    limits = RATE_LIMIT_HEADERS if http.keys.is_guarding else ()
+    app.add_middleware(ApiKeyMiddleware, keys=http.keys, handler=http.handler)
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=["*"],
+        allow_origins=["*"],  # that the next layer has let through
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=[*request_id_headers(routes_in(app.routes)), "retry-after"],
+        expose_headers=[*request_id_headers(routes_in(app.routes)), "retry-after", *limits],
     )
+    app.add_middleware(OriginGuardMiddleware, config=http.config, handler=http.handler)
     app.add_middleware(RequestIdMiddleware)
 
 
@@ -99,7 +109,10 @@ def load_and_serve(config: ServerConfig, sock: socket.socket, supervision: Super
     """Loads and serves in this process; returns the exit code."""
     try:
         handler = create_handler(config)
-        return serve(config, create_app(config, handler), handler, sock, supervision)
+        app = create_app(config, handler)
+        if config.api_key_file is not None:
+            reload_on_hangup(app.state.http.keys)
+        return serve(config, app, handler, sock, supervision)
     except StartupError as error:
         return _report(error)
 
@@ -117,7 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return check(config)
     with queued_prints(configure_logging(config.verbose, config.log_format)):
         try:
-            sock = open_socket(config.host, config.port)
+            check_certificate(config)
+            sock = open_unix_socket(config.uds) if config.uds else open_socket(config.host, config.port)
+            if warning := exposure_warning(config):
+                log.warning(warning)
             if config.workers == 1 and not config.reload:
                 return load_and_serve(config, sock, Supervision())
             return _supervise(config, sock)
@@ -160,7 +176,8 @@ def _supervise(config: ServerConfig, sock: socket.socket) -> int:
     _require_room(config)
     measure_blas(config.workers)  # alone on the machine, and once for all workers
     watched = Path(__file__).resolve().parent if config.reload else None
-    return Supervisor(functools.partial(run_worker, config), sock, config.workers, watched).run()
+    work = functools.partial(run_worker, config)
+    return Supervisor(work, sock, config.workers, watched, config.api_key_file is not None).run()
 
 
 if __name__ == "__main__":

@@ -47,6 +47,14 @@ class ServerConfig:
     host: str = "0.0.0.0"
     port: int = 8000
     workers: int = 1
+    uds: str | None = None  # path of a Unix socket in the place of host and port
+    root_path: str = ""  # that a proxy in front takes away from the paths it passes on
+    forwarded_allow_ips: str | None = None  # proxies whose X-Forwarded headers count; None: this machine's
+    ssl_certfile: str | None = None  # None: no TLS
+    ssl_keyfile: str | None = None  # None: in ssl_certfile
+    api_key_hashes: tuple[str, ...] = ()  # of keys that the command line names; the keys are not kept
+    api_key_file: str | None = None
+    cors_origins: tuple[str, ...] = ()  # of web pages that may use the server, besides local ones
     reload: bool = False
     verbose: bool = False
     log_format: LogFormat = "text"

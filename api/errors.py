@@ -8,6 +8,8 @@
     |   |   |-- UnsupportedFieldError     400 unsupported_parameter: a field of OpenAI's we cannot honour
     |   |   |-- ContextLengthError        400 context_length_exceeded
     |   |   |-- MissingChatTemplateError  400 chat_template_missing
+    |   |   |-- AuthenticationError       401 invalid_api_key
+    |   |   |-- ForeignHostError          403 host_not_allowed, origin_not_allowed
     |   |   |-- ModelNotFoundError        404 model_not_found
     |   |   |-- RouteNotFoundError        404 not_found
     |   |   |-- MethodNotAllowedError     405 method_not_allowed
@@ -16,6 +18,7 @@
     |   |   |-- ContentTypeError          415 unsupported_media_type
     |   |   `-- ContentEncodingError      415 unsupported_content_encoding
     |   |-- QueueFullError                429 rate_limit_exceeded, Retry-After
+    |   |-- RateLimitError                429 rate_limit_exceeded, Retry-After: a limit of the API key
     |   `-- ServerSideError               500 server_error
     |       |-- NotServingError           503 service_unavailable, Retry-After: loading, draining, dead
     |       |-- OutOfMemoryError          503 out_of_kv_memory, Retry-After
@@ -66,6 +69,16 @@ class MissingChatTemplateError(InvalidRequestError):
     code = "chat_template_missing"
 
 
+class AuthenticationError(InvalidRequestError):
+    status = 401
+    code = "invalid_api_key"
+
+
+class ForeignHostError(InvalidRequestError):
+    status = 403
+    code = "host_not_allowed"
+
+
 class ModelNotFoundError(InvalidRequestError):
     status = 404
     code = "model_not_found"
@@ -106,6 +119,16 @@ class QueueFullError(ApiError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     retry_after_seconds = 5
+
+
+class RateLimitError(ApiError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ServerSideError(ApiError):

@@ -203,7 +203,9 @@ class PromptReader:
             request_id=request.request_id,
             token_ids=list(prompt.token_ids),
             num_prompt_tokens=len(prompt.token_ids),
-            max_tokens=self._room.num_tokens(len(prompt.token_ids), request.max_tokens, prompt.param),
+            max_tokens=self._room.num_tokens(
+                len(prompt.token_ids), request.max_tokens, prompt.param, request.most_tokens
+            ),
             sampling=self._sampling(request, prompt, choice_index, grammar, ends),
             eos_token_ids=ends,
             arrival_seconds=request.arrival_seconds,

@@ -197,6 +197,7 @@ class GenerationRequest:
     sampling: SamplingParams
     num_choices: int = 1  # for each prompt
     max_tokens: int | None = None  # None: the server's default, else as far as the context reaches
+    most_tokens: int | None = None  # of an answer in any case; None: what max_tokens says
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     includes_stop: bool = False  # the stop string stays in the text

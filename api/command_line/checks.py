@@ -39,3 +39,8 @@ def check_draft_model(parser: argparse.ArgumentParser, args: argparse.Namespace)
         parser.error("--draft-model needs --speculation auto")
     if args.forward not in ("auto", "flat"):
         parser.error(f"--draft-model needs --forward flat or auto: {args.forward} cannot take tokens back")
+
+
+def check_tls(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.ssl_keyfile is not None and args.ssl_certfile is None:
+        parser.error("--ssl-keyfile needs --ssl-certfile")

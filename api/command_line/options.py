@@ -11,12 +11,15 @@ from itertools import chain
 from typing import Any, get_args
 
 from api.command_line.values import (
+    api_key,
     non_negative_int,
+    origin,
     parse_size,
     path,
     port,
     positive_float,
     positive_int,
+    root_path,
     seconds,
 )
 from api.config import (
@@ -40,6 +43,11 @@ def value(read: Callable[[str], object], metavar: str) -> Takes:
 def one_of(choice: object) -> Takes:
     """``choice``: a Literal."""
     return {"choices": get_args(choice)}
+
+
+def each(read: Callable[[str], object], metavar: str) -> Takes:
+    """The option may be given several times."""
+    return {"type": read, "metavar": metavar, "action": "append", "default": []}
 
 
 NOTHING: Takes = {"action": "store_true"}
@@ -88,11 +96,42 @@ _SERVER = (
         *("workers", "--workers", value(positive_int, "N")),
         "processes behind the port, each with its own weights (%(default)s)",
     ),
+    Option("uds", "--uds", value(path, "PATH"), "listen on this Unix socket in the place of host and port"),
+    Option(
+        *("root_path", "--root-path", value(root_path, "PATH")),
+        "path below which a proxy in front shows the server",
+    ),
+    Option(
+        *("forwarded_allow_ips", "--forwarded-allow-ips", value(str, "IPS")),
+        "proxies whose X-Forwarded headers count, with commas, or * (default: this machine)",
+    ),
+    Option(
+        *("ssl_certfile", "--ssl-certfile", value(path, "FILE")), "serve https with this certificate (PEM)"
+    ),
+    Option(
+        *("ssl_keyfile", "--ssl-keyfile", value(path, "FILE")),
+        "its private key (default: in the certificate's file)",
+    ),
     Option("reload", "--reload", NOTHING, "restart when the code changes"),
     Option("verbose", "--verbose", NOTHING, "log requests and responses too"),
     Option(
         *("log_format", "--log-format", one_of(LogFormat)),
         "log lines for people or for programs (%(default)s)",
+    ),
+)
+_ACCESS = (
+    Option(
+        *("api_key_hashes", "--api-key", each(api_key, "KEY")),
+        "a key without which nothing but /health is served; may be given several times",
+        is_secret=True,
+    ),
+    Option(
+        *("api_key_file", "--api-key-file", value(path, "FILE")),
+        "keys with names and limits, made by python -m api.keys; read again on SIGHUP",
+    ),
+    Option(
+        *("cors_origins", "--cors-origin", each(origin, "ORIGIN")),
+        "web pages that may use the server besides local ones, * for all; may be given several times",
     ),
 )
 _MODEL = (
@@ -217,7 +256,13 @@ _LIMITS = (
         "silence in a stream after which a comment line is sent (%(default)s)",
     ),
 )
-GROUPS = {"server": _SERVER, "model": _MODEL, "batch and memory": _BATCH_AND_MEMORY, "limits": _LIMITS}
+GROUPS = {
+    "server": _SERVER,
+    "access": _ACCESS,
+    "model": _MODEL,
+    "batch and memory": _BATCH_AND_MEMORY,
+    "limits": _LIMITS,
+}
 SETTINGS = (MODEL, *chain.from_iterable(GROUPS.values()))
 
 # No settings: where these come from, and what else is to be done with them than serving.

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-from api.command_line.checks import check_draft_model, check_model_is_no_name, check_prefix_cache
+from api.command_line.checks import (
+    check_draft_model,
+    check_model_is_no_name,
+    check_prefix_cache,
+    check_tls,
+)
 from api.command_line.options import COMMANDS, GROUPS, MODEL, SETTINGS, Option
 from api.command_line.settings import DEFAULT, TYPED, Setting, default_of, flat, gather, to_toml
 from api.command_line.sources import SourceError, config_file_of
@@ -66,6 +71,7 @@ def _check(parser: OptionsParser, settings: Mapping[str, Setting]) -> None:
     check_prefix_cache(parser, args)
     check_model_is_no_name(parser, args)
     check_draft_model(parser, args)
+    check_tls(parser, args)
 
 
 def _to_config(settings: Mapping[str, Setting]) -> ServerConfig:

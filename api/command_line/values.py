@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+from urllib.parse import urlsplit
+
+from api.keys.key import hash_of
 
 _UNIT_BYTES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _UNIT_BYTES |= {"KI": 1024, "MI": 1024**2, "GI": 1024**3, "TI": 1024**4}
@@ -26,9 +29,31 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…")
 
 
+def api_key(text: str) -> str:
+    """Its hash: nothing that may be shown or logged has the key. Nor has the message about a wrong one."""
+    if not re.fullmatch(r"[!-~]{1,512}", text, re.ASCII):
+        raise argparse.ArgumentTypeError("a key is 1 to 512 visible ASCII characters without blanks")
+    return hash_of(text)
+
+
+def origin(text: str) -> str:
+    parts = urlsplit(text.rstrip("/"))
+    if text in ("*", "null") or (parts.scheme and parts.netloc and not (parts.path or parts.query)):
+        return text.rstrip("/")
+    raise argparse.ArgumentTypeError(
+        f"{shown(text)} is no origin; write it as https://chat.example.com or http://10.0.0.7:3000"
+    )
+
+
+def root_path(text: str) -> str:
+    if text and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no path such as /llm")
+    return text.rstrip("/")
+
+
 def path(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("an empty text is no folder")
+        raise argparse.ArgumentTypeError("an empty text is no path")
     return text
 
 

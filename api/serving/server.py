@@ -52,8 +52,9 @@ def serve(
 
     Raises StartupError when the model cannot be loaded.
     """
-    server = DrainingServer(config, app, handler, url_of(sock), supervision)
-    if signal.SIGHUP in stop_signals():
+    scheme = "http" if config.ssl_certfile is None else "https"
+    server = DrainingServer(config, app, handler, url_of(sock, scheme), supervision)
+    if config.api_key_file is None and signal.SIGHUP in stop_signals():
         signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn sets the others
     server.run([sock])
     if server.load_error is not None:
@@ -187,4 +188,8 @@ def _uvicorn_config(config: ServerConfig, app: ASGIApp, doorkeeper: Doorkeeper) 
         server_header=False,
         timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=_TAIL_SECONDS,
+        root_path=config.root_path,
+        forwarded_allow_ips=config.forwarded_allow_ips,
+        ssl_certfile=config.ssl_certfile,
+        ssl_keyfile=config.ssl_keyfile,
     )

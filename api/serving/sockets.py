@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 
 from api.errors import StartupError
 
@@ -31,6 +32,34 @@ def open_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
+def open_unix_socket(path: str) -> socket.socket:
+    """Returns a listening socket at ``path``, where one that nobody listens on is replaced.
+
+    Who may connect is up to the file's rights, as the umask makes them. Raises StartupError.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_abandoned(path)
+        sock.bind(path)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise StartupError(f"cannot listen on the Unix socket {path!r}: {reason}") from error
+    return sock
+
+
+def _remove_abandoned(path: str) -> None:
+    """A server that was killed leaves its socket behind; whatever else stands there stays."""
+    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
 def _notice_dead_peers(sock: socket.socket) -> None:
     """Accepted sockets inherit it: a machine that has vanished without a word is asked for, and missed."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -48,9 +77,11 @@ def _explain(error: OSError, host: str, port: int) -> str:
     return f"cannot listen on {host}:{port}: {error.strerror}"
 
 
-def url_of(sock: socket.socket) -> str:
+def url_of(sock: socket.socket, scheme: str = "http") -> str:
     """The URL to type on this machine."""
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        return f"{scheme}+unix://{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

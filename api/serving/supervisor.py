@@ -8,7 +8,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -60,14 +61,21 @@ class Supervisor:
     """
 
     def __init__(
-        self, target: WorkerTarget, sock: socket.socket, num_workers: int, watched: Path | None = None
+        self,
+        target: WorkerTarget,
+        sock: socket.socket,
+        num_workers: int,
+        watched: Path | None = None,
+        passes_hangups_on: bool = False,
     ) -> None:
+        """``passes_hangups_on``: SIGHUP is an order to the workers, and no reason to end."""
         self._target = target
         self._sock = sock
         self._num_workers = num_workers
         self._watched = CodeWatch(watched) if watched is not None else None
         self._workers: list[WorkerProcess] = []
         self._restarts = RestartPolicy(num_workers)
+        self._passes_hangups_on = passes_hangups_on
         self._due_starts: list[float] = []  # time.monotonic() of those to come
         self._wake_reader, self._wake_writer = os.pipe()
         self._signal: int | None = None
@@ -77,6 +85,8 @@ class Supervisor:
         """Returns the exit code: 0 after a signal, 2 when the workers cannot start, 1 when they crash."""
         for each in stop_signals():
             signal.signal(each, self._handle_signal)
+        if self._passes_hangups_on:
+            signal.signal(signal.SIGHUP, self._pass_on)
         for _ in range(self._num_workers):
             self._start_worker()
         code = self._supervise()
@@ -94,13 +104,19 @@ class Supervisor:
         self._signal, self._signalled_seconds = sig, now_seconds
         os.write(self._wake_writer, b"!")
 
+    def _pass_on(self, sig: int, frame: FrameType | None) -> None:
+        for worker in list(self._workers):
+            if worker.process.pid is not None and worker.process.is_alive():
+                os.kill(worker.process.pid, sig)
+
     def _start_worker(self, listens_when_loaded: bool = False) -> None:
         context = multiprocessing.get_context("spawn")
         serving, told = context.Pipe(duplex=False)
         process = context.Process(
             target=run_supervised, args=(self._target, self._sock, told, listens_when_loaded)
         )
-        process.start()
+        with _hangups_blocked() if self._passes_hangups_on else nullcontext():
+            process.start()
         told.close()  # the worker has its own: it is closed when the worker ends
         self._workers.append(WorkerProcess(process, serving))
         log.debug("worker started", pid=process.pid)
@@ -164,6 +180,16 @@ class Supervisor:
             worker.process.join()
             worker.serving.close()
         self._workers.clear()
+
+
+@contextmanager
+def _hangups_blocked() -> Iterator[None]:
+    """What is started meanwhile inherits it, until ``key_reload.py`` lets go."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_supervised(

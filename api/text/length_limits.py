@@ -29,13 +29,18 @@ class AnswerRoom:
     memory_tokens: int  # what one sequence may take of the KV memory, at most
     default_max_tokens: int | None  # of an answer whose client names no limit; None: what is left
 
-    def num_tokens(self, num_prompt_tokens: int, wanted: int | None, param: str) -> int:
-        """Of the answer at most; ``param`` is the prompt's field. Raises ContextLengthError for too much."""
+    def num_tokens(
+        self, num_prompt_tokens: int, wanted: int | None, param: str, most: int | None = None
+    ) -> int:
+        """Of the answer at most; ``param`` is the prompt's field. Raises ContextLengthError for too much.
+
+        ``most``: what the client may have where it names no limit; None: what there is.
+        """
         self._check(num_prompt_tokens, 1 if wanted is None else wanted, param)
         if wanted is not None:
             return wanted
         left = min(self.context_tokens, self.memory_tokens) - num_prompt_tokens
-        return left if self.default_max_tokens is None else min(left, self.default_max_tokens)
+        return min(each for each in (left, self.default_max_tokens, most) if each is not None)
 
     def _check(self, num_prompt_tokens: int, num_answer_tokens: int, param: str) -> None:
         total = num_prompt_tokens + num_answer_tokens

@@ -5,6 +5,7 @@ import pytest
 from api.command_line.parser import parse_args
 from api.command_line.values import parse_size
 from api.config import EngineConfig, ServerConfig
+from api.keys.key import hash_of
 
 
 def test_no_arguments_are_the_defaults() -> None:
@@ -20,7 +21,9 @@ def test_every_option_reaches_its_field() -> None:
         "--prefix-cache on --prefix-cache-memory 5MB --prefix-cache-dir some/where --prefix-cache-disk 9GB "
         "--cpu-weights keep --forward padded --trust-remote-code --speculation off "
         "--generation-config none --allow-special-tokens --share-prefix-cache --exit-when-dead off "
-        "--idle-read-timeout 4"
+        "--idle-read-timeout 4 --uds some/socket --root-path /llm/ --forwarded-allow-ips 10.0.0.1,10.0.0.2 "
+        "--ssl-certfile cert.pem --ssl-keyfile key.pem --api-key sk-1 --api-key sk-2 "
+        "--api-key-file keys.toml --cors-origin https://a.example/ --cors-origin *"
     )
     engine = EngineConfig(
         model="MODEL",
@@ -57,9 +60,24 @@ def test_every_option_reaches_its_field() -> None:
         stall_timeout_seconds=2.0,
         exit_when_dead="off",
         idle_read_seconds=4.0,
+        uds="some/socket",
+        root_path="/llm",
+        forwarded_allow_ips="10.0.0.1,10.0.0.2",
+        ssl_certfile="cert.pem",
+        ssl_keyfile="key.pem",
+        api_key_hashes=(hash_of("sk-1"), hash_of("sk-2")),
+        api_key_file="keys.toml",
+        cors_origins=("https://a.example", "*"),
         drain_seconds=0.0,
         keep_alive_seconds=3.0,
     )
+
+
+def test_a_key_is_not_kept_and_not_shown_where_it_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "sk-secret" not in repr(parse_args(["--api-key", "sk-secret"]))
+    with pytest.raises(SystemExit):
+        parse_args(["--api-key", "sk-secret with blanks"])
+    assert "sk-secret" not in capsys.readouterr().err
 
 
 def test_a_draft_model_is_a_name_like_the_models() -> None:
@@ -92,6 +110,14 @@ def test_a_draft_model_is_a_name_like_the_models() -> None:
         "--draft-model=",
         "--draft-model small --speculation off",
         "--draft-model small --forward padded",
+        "--api-key=",
+        "--api-key-file=",
+        "--uds=",
+        "--cors-origin a.example",
+        "--cors-origin https://a.example/page",
+        "--root-path llm",
+        "--root-path /a/../b?c",
+        "--ssl-keyfile key.pem",
         "--nonsense",
         "model another",
         f"--kv-memory {'9' * 400}",

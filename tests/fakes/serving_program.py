@@ -19,9 +19,10 @@ from api.config import ServerConfig
 from api.errors import NotServingError, ServerSideError, StartupError
 from api.events import Failed
 from api.server_handler import Health
+from api.serving.key_reload import reload_on_hangup
 from api.serving.process_end import STARTUP_ERROR_CODE
 from api.serving.server import serve
-from api.serving.sockets import open_socket, url_of
+from api.serving.sockets import open_socket, open_unix_socket, url_of
 from api.serving.supervision import Supervision
 from api.serving.supervisor import Supervisor
 from api.types import GenerationRequest
@@ -63,7 +64,10 @@ def run(mode: str, config: ServerConfig, sock: socket.socket, supervision: Super
         return 7
     handler = ProgramHandler(mode).typed
     try:
-        return serve(config, create_app(config, handler), handler, sock, supervision)
+        app = create_app(config, handler)
+        if config.api_key_file is not None:
+            reload_on_hangup(app.state.http.keys)
+        return serve(config, app, handler, sock, supervision)
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)
         return STARTUP_ERROR_CODE
@@ -71,13 +75,13 @@ def run(mode: str, config: ServerConfig, sock: socket.socket, supervision: Super
 
 def main() -> int:
     mode, config = sys.argv[1], parse_args(sys.argv[2:])
-    sock = open_socket("127.0.0.1", 0)
-    print(url_of(sock), flush=True)
+    sock = open_unix_socket(config.uds) if config.uds else open_socket("127.0.0.1", 0)
+    print(url_of(sock, "https" if config.ssl_certfile else "http"), flush=True)
     target = functools.partial(run, mode, config)
     if config.workers == 1 and not config.reload:
         return target(sock, Supervision())
     watched = Path(os.environ["WATCHED"]) if config.reload else None
-    return Supervisor(target, sock, config.workers, watched).run()
+    return Supervisor(target, sock, config.workers, watched, config.api_key_file is not None).run()
 
 
 if __name__ == "__main__":

@@ -105,7 +105,8 @@ def test_a_sane_request_id_is_echoed(client: httpx.AsyncClient) -> None:
         assert get(client, "/health", **{"x-request-id": bad}).headers["x-request-id"].startswith("req_")
 
 
-def test_browsers_may_call_from_anywhere(client: httpx.AsyncClient) -> None:
+def test_browsers_may_call_from_anywhere_where_the_operator_says_so(client_for: ClientFactory) -> None:
+    client = client_for(cors_origins=("*",))
     wanted = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
     preflight = get(
         client,

@@ -43,6 +43,12 @@ def test_too_much_is_refused_by_the_prompts_name(room: AnswerRoom, wanted: int |
     assert caught.value.param == "messages" and words in caught.value.message
 
 
+def test_what_a_client_may_have_bounds_what_it_does_not_name() -> None:
+    room = AnswerRoom(context_tokens=100, memory_tokens=100, default_max_tokens=None)
+    assert [room.num_tokens(90, None, "messages", most) for most in (None, 5, 50)] == [10, 5, 10]
+    assert AnswerRoom(100, 100, 3).num_tokens(90, None, "messages", 5) == 3
+
+
 TEXTS = ("The quick brown fox", "a" * 500, "\U0001f600 schön \t  ", "日本語" * 20, "\x00\x7f")
 
 

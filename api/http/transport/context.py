@@ -12,6 +12,7 @@ from starlette.requests import Request
 from api.config import ServerConfig
 from api.errors import NotServingError
 from api.http.transport.body_line import BodyLine
+from api.keys.key_ring import KeyRing
 from api.server_handler import ServerHandler
 
 log = structlog.get_logger(__name__)
@@ -42,14 +43,16 @@ class HttpContext:
     config: ServerConfig
     handler: ServerHandler
     body_line: BodyLine
+    keys: KeyRing
     unknown_fields: UnknownFields = field(default_factory=UnknownFields)
     client_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @classmethod
     def of(cls, config: ServerConfig, handler: ServerHandler) -> HttpContext:
+        """Raises StartupError where the file of API keys is wrong."""
         timeout_seconds = config.request_timeout_seconds or None
         line = BodyLine(_BODIES_IN_LINE * config.max_body_bytes, timeout_seconds)
-        return cls(config, handler, line)
+        return cls(config, handler, line, KeyRing(config.api_key_hashes, config.api_key_file))
 
     def require_loaded(self) -> None:
         """Raises NotServingError as long as there is no model to speak of."""

@@ -13,14 +13,17 @@ from starlette.routing import BaseRoute
 from typing_extensions import TypedDict
 
 JSON_TYPE, STREAM_TYPE, TEXT_TYPE = "application/json", "text/event-stream", "text/plain"
-BODY_STATUSES = (400, 404, 413, 415, 429, 500, 503, 504)  # with which a request that has a body is refused
+# With which a request that has a body is refused.
+BODY_STATUSES = (400, 401, 403, 404, 413, 415, 429, 500, 503, 504)
 
 _STATUS_TEXTS = {
     400: "A field is wrong, or cannot be honoured",
+    401: "An API key is needed, and there is none, or a wrong one",
+    403: "Not for this web page, or not under this name of the server",
     404: "No such model",
     413: "The body is too large",
     415: "The body is no JSON, or compressed in a way that is not known",
-    429: "The queue is full",
+    429: "The queue is full, or a limit of the API key is reached",
     500: "The server failed",
     503: "The server does not take requests now",
     504: "The time limit is over",

@@ -12,13 +12,14 @@ from typing import Any, ClassVar, Protocol
 
 import orjson
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from api.errors import ApiError
 from api.events import TextEvent, Usage
 from api.http.fields.answer_parts import error_object
 from api.http.fields.answer_shapes import ErrorAnswer
+from api.http.transport.description import routes_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,16 @@ def dialect_of_route(route: BaseRoute | None) -> Dialect:
 
 
 def dialect_of(scope: Scope) -> Dialect:
-    """Of the route that takes the request, also one that does not know the method; else OpenAI's."""
-    return dialect_of_route(scope.get("route"))
+    """Of the route that takes the request, also one that does not know the method; else OpenAI's.
+
+    What is refused before it comes to the routes is asked for here, so that it is said in the right words.
+    """
+    return dialect_of_route(scope["route"] if "route" in scope else _route_that_takes(scope))
+
+
+def _route_that_takes(scope: Scope) -> BaseRoute | None:
+    routes = routes_in(scope["app"].routes) if "app" in scope else ()
+    return next((route for route in routes if route.matches(scope)[0] is not Match.NONE), None)
 
 
 def request_id_headers(routes: Iterable[BaseRoute]) -> list[str]:

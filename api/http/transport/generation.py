@@ -7,12 +7,15 @@ from dataclasses import replace
 import structlog
 from fastapi import Request, Response
 
+from api.errors import ApiError
+from api.http.transport.api_keys import tenant_of
 from api.http.transport.client_identity import cache_salt_of, client_id_of
 from api.http.transport.context import HttpContext
 from api.http.transport.dialect import Collector, EventWriter, dialect_of
 from api.http.transport.event_stream import EventStreamResponse
 from api.http.transport.json_answers import json_answer
-from api.http.transport.live_request import LiveRequest
+from api.http.transport.live_request import Events, LiveRequest
+from api.http.transport.tenant_limits import MeteredEvents, within_limits
 from api.types import GenerationRequest
 
 log = structlog.get_logger(__name__)
@@ -39,15 +42,24 @@ async def whole_answer(
 
 
 def _submit(request: Request, http: HttpContext, generation: GenerationRequest) -> LiveRequest:
+    tenant = tenant_of(request)
+    try:
+        limited = generation if tenant is None else within_limits(generation, tenant.key.limits)
+    except ApiError as error:
+        http.handler.record_refusal(error)
+        raise
     owned = replace(
-        generation,
+        limited,
         client_id=client_id_of(request, http.client_secret),
         cache_salt=cache_salt_of(request, generation.cache_salt, shares=http.config.share_prefix_cache),
         x_request_id=request.state.x_request_id,
     )
+    channel: Events = http.handler.submit(owned)
+    if tenant is not None and tenant.meter.counts_tokens:
+        channel = MeteredEvents(channel, tenant.meter)
     return LiveRequest(
         handler=http.handler,
-        channel=http.handler.submit(owned),
+        channel=channel,
         receive=request.receive,
         timeout_seconds=http.config.request_timeout_seconds,
         started_seconds=generation.arrival_seconds,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -14,10 +14,18 @@ from starlette.types import Receive
 
 from api.errors import RequestTimeoutError
 from api.events import Failed, Finished, TextEvent
-from api.server_handler import Channel, ServerHandler
+from api.server_handler import ServerHandler
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
+
+
+class Events(Protocol):
+    """One request's events in order, as a ``Channel`` gives them."""
+
+    request_id: str
+
+    async def next_event(self) -> TextEvent: ...
 
 
 @dataclass(slots=True)
@@ -25,7 +33,7 @@ class LiveRequest:
     """A request's channel, its connection and its time limit (0: none)."""
 
     handler: ServerHandler
-    channel: Channel
+    channel: Events
     receive: Receive
     timeout_seconds: float
     started_seconds: float
@@ -84,14 +92,14 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-async def _first_event(channel: Channel) -> TextEvent:
+async def _first_event(channel: Events) -> TextEvent:
     event = await channel.next_event()
     if isinstance(event, Failed):
         raise event.error
     return event
 
 
-async def _feed_all(channel: Channel, feed: Callable[[TextEvent], None]) -> Finished:
+async def _feed_all(channel: Events, feed: Callable[[TextEvent], None]) -> Finished:
     while True:
         event = await channel.next_event()
         if isinstance(event, Failed):

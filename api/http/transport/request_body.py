@@ -96,7 +96,7 @@ class _RawBody:
 
 async def _receive_body(request: Request, max_bytes: int) -> _RawBody:
     """Raises ContentTypeError, ContentEncodingError, BodyTooLargeError and ClientDisconnect."""
-    _check_content_type(request.headers.get("content-type"))
+    _check_content_type(request.headers.get("content-type"), is_from_page="origin" in request.headers)
     decoders = decoders_of(",".join(request.headers.getlist("content-encoding")))
     _check_declared_length(request.headers.get("content-length"), max_bytes)
     chunks: list[bytes] = []
@@ -109,9 +109,12 @@ async def _receive_body(request: Request, max_bytes: int) -> _RawBody:
     return _RawBody(b"".join(chunks), decoders)
 
 
-def _check_content_type(value: str | None) -> None:
+def _check_content_type(value: str | None, *, is_from_page: bool) -> None:
+    """A browser asks the server before a page may send it JSON; without a type it does not ask."""
     media_type = (value or "").partition(";")[0].strip().lower()
-    if media_type in ("", "application/json") or media_type.endswith("+json"):
+    if media_type == "application/json" or media_type.endswith("+json"):
+        return
+    if not media_type and not is_from_page:
         return
     raise ContentTypeError(
         f"The content type {media_type!r} is not supported; send 'Content-Type: application/json'."

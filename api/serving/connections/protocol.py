@@ -80,6 +80,10 @@ class ClientConnection(HttpToolsProtocol):
         return self._served is not None and not self._served.is_answered
 
     @property
+    def _is_encrypted(self) -> bool:
+        return self.transport.get_extra_info("sslcontext") is not None  # TLS cannot be closed by half
+
+    @property
     def is_reading_paused(self) -> bool:
         return self.flow.read_paused
 
@@ -114,7 +118,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Returns whether the connection stays open: where the client may still wait for an answer."""
-        if not self._is_answering or self.awaited is Awaited.BODY:
+        if not self._is_answering or self.awaited is Awaited.BODY or self._is_encrypted:
             return False
         self._half_close = HalfClose(self.loop, self._send_early)
         return True

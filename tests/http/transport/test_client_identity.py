@@ -10,6 +10,9 @@ from structlog.testing import capture_logs
 
 from api.config import ServerConfig
 from api.http.transport.client_identity import cache_salt_of, client_id_of
+from api.keys.key import ApiKey, KeyLimits
+from api.keys.key_ring import Tenant
+from api.keys.meter import Meter
 from app import create_app
 from tests.fakes.server_handler import FakeServerHandler
 from tests.http.conftest import ClientFactory
@@ -74,6 +77,21 @@ def test_a_salt_of_ones_own_never_gives_that_of_somebody_elses_key() -> None:
 
 def test_the_salt_of_a_key_is_the_same_in_every_process_and_after_a_restart() -> None:
     assert salt("sk-1") == ("8881c80e58a887adb8e1c0641fd87aed6a23c2534f4e5dfb5e4b064e94ca11d8:")
+
+
+def test_where_keys_are_checked_they_alone_say_who_it_is() -> None:
+    def request(name: str, hash: str, address: str, **headers: str) -> Request:
+        found = request_of(headers, address)
+        found.scope["state"] = {"tenant": Tenant(ApiKey(name, hash), Meter(KeyLimits()))}
+        return found
+
+    ann = request("ann", "a1", "10.0.0.1", authorization="Bearer x")
+    elsewhere = request("ann", "a1", "10.0.0.2", authorization="Basic y")
+    bob = request("bob", "b1", "10.0.0.1", authorization="Bearer x")
+    assert client_id_of(ann, SECRET) == client_id_of(elsewhere, SECRET) != client_id_of(bob, SECRET)
+    salts = [cache_salt_of(each, "", shares=False) for each in (ann, elsewhere, bob)]
+    assert salts[0] == salts[1] != salts[2]
+    assert {cache_salt_of(each, "", shares=True) for each in (ann, bob)} == {""}
 
 
 def test_an_operator_may_let_all_keys_share() -> None:

@@ -138,7 +138,7 @@ async def create_letter(request: Request) -> Response:
 def client(handler: FakeServerHandler, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
     modules = (*app.ROUTE_MODULES, SimpleNamespace(router=router))
     monkeypatch.setattr(app, "ROUTE_MODULES", modules)
-    config = ServerConfig(request_timeout_seconds=0.2, keep_alive_seconds=0.05)
+    config = ServerConfig(request_timeout_seconds=0.2, keep_alive_seconds=0.05, cors_origins=("*",))
     transport = httpx.ASGITransport(app.create_app(config, handler.typed))
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
@@ -240,6 +240,20 @@ def test_a_bug_is_answered_in_the_words_of_the_route(
     response = post(client)
     assert (response.status_code, response.headers["request-id"]) == (500, response.headers["x-request-id"])
     assert response.json() == {"type": "error", "what": "server_error: The server met an unexpected error."}
+
+
+def test_what_is_refused_before_a_route_is_asked_is_said_in_its_words_too(
+    handler: FakeServerHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "ROUTE_MODULES", (*app.ROUTE_MODULES, SimpleNamespace(router=router)))
+    guarded = app.create_app(ServerConfig(api_key_hashes=("0" * 64,)), handler.typed)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://test")
+    no_key, foreign = post(client), send(client, "POST", PATH, headers={"origin": "http://a.example"})
+    assert (no_key.status_code, foreign.status_code) == (401, 403)
+    for response in (no_key, foreign):
+        assert response.json()["what"].startswith("invalid_request_error: ")
+        assert response.headers["request-id"] == response.headers["x-request-id"]
+    assert set(send(client, "POST", "/v1/completions").json()) == {"error"}
 
 
 def test_elsewhere_nothing_changes(client: httpx.AsyncClient, handler: FakeServerHandler) -> None:
