@@ -23,6 +23,7 @@ from api.http.chat_completions import route as chat_completions
 from api.http.completions import route as completions
 from api.http.models import route as models
 from api.http.openapi import route as openapi
+from api.http.page.route import page_routes
 from api.http.status import route as status
 from api.http.tokenize import route as tokenize
 from api.http.transport.context import HttpContext
@@ -62,6 +63,8 @@ def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> Fa
         redirect_slashes=False,
     )
     app.state.http = HttpContext.of(config, handler)
+    if not config.no_ui:
+        app.router.routes.extend(page_routes())
     for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.add_exception_handler(ApiError, answer_api_error)
