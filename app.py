@@ -24,9 +24,10 @@ from api.http.completions import route as completions
 from api.http.metrics import route as metrics
 from api.http.models import route as models
 from api.http.openapi import route as openapi
+from api.http.page.route import is_of_page, page_routes
 from api.http.status import route as status
 from api.http.tokenize import route as tokenize
-from api.http.transport.api_keys import RATE_LIMIT_HEADERS, ApiKeyMiddleware
+from api.http.transport.api_keys import RATE_LIMIT_HEADERS, ApiKeyMiddleware, no_request
 from api.http.transport.context import HttpContext
 from api.http.transport.description import routes_in
 from api.http.transport.dialect import request_id_headers
@@ -66,6 +67,8 @@ def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> Fa
         redirect_slashes=False,
     )
     app.state.http = http = HttpContext.of(config, handler)
+    if not config.no_ui:
+        app.router.routes.extend(page_routes())
     for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.add_exception_handler(ApiError, answer_api_error)
@@ -80,7 +83,8 @@ def _add_middleware(app: FastAPI, http: HttpContext) -> None:
     A page may read why its key was refused, so CORS is around the keys; a foreign page may read nothing.
     """
     limits = RATE_LIMIT_HEADERS if http.keys.is_guarding else ()
-    app.add_middleware(ApiKeyMiddleware, keys=http.keys, handler=http.handler)
+    is_page = no_request if http.config.no_ui else is_of_page
+    app.add_middleware(ApiKeyMiddleware, keys=http.keys, handler=http.handler, is_page=is_page)
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(
         CORSMiddleware,

@@ -58,6 +58,7 @@ class ServerConfig:
     reload: bool = False
     verbose: bool = False
     log_format: LogFormat = "text"
+    no_ui: bool = False  # browsers get the list of endpoints at /, as everybody else
     served_model_names: tuple[str, ...] = ()  # empty: derived from the model's path
     accept_any_model: bool = False
     allow_special_tokens: bool = False  # names of special tokens in messages become these tokens

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.observability.metrics import MetricsHistograms
-from api.stats import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
+from api.stats import DeviceBytes, PrefixCacheStats, PrefixDiskStats, RunningChat, SchedulerStats
 
 Section = dict[str, Any]
 
@@ -36,6 +36,7 @@ class ServerStats:
             "model": self.model,
             "requests": requests,
             "batch": self._batch(metrics.pop("peak_running")),
+            "running_chats": [running_chat_section(chat) for chat in self.scheduler.running_chats],
             "speculation": self.speculation,
             "kv_memory": self._kv_memory(),
             "prefix_cache": {
@@ -103,6 +104,18 @@ def _accepted(num_proposed: int, num_accepted: int) -> Section:
         "proposed_tokens": num_proposed,
         "accepted_tokens": num_accepted,
         "acceptance_rate": round(rate, 4),
+    }
+
+
+def running_chat_section(chat: RunningChat) -> Section:
+    """``prefilled_tokens`` of the prompt's, of which ``cached_tokens`` did not have to be computed."""
+    return {
+        "prompt_tokens": chat.num_prompt_tokens,
+        "prefilled_tokens": chat.num_prefilled_tokens,
+        "cached_tokens": chat.num_cached_tokens,
+        "output_tokens": chat.num_output_tokens,
+        "max_output_tokens": chat.max_output_tokens,
+        "slot_tokens": chat.slot_tokens,
     }
 
 

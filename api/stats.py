@@ -41,6 +41,18 @@ class PrefixDiskStats:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningChat:
+    """How far one sequence of the batch is: numbers only, nothing of what it says or whose it is."""
+
+    num_prompt_tokens: int
+    num_prefilled_tokens: int  # of these, the cached ones among them
+    num_cached_tokens: int  # of these, what the prefix cache had
+    num_output_tokens: int
+    max_output_tokens: int
+    slot_tokens: int  # what its place holds before it has to move up
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerStats:
     """A snapshot; the batch thread publishes one when an answer ends, and every 0.1 s."""
 
@@ -55,6 +67,7 @@ class SchedulerStats:
     num_drafted_tokens: int = 0  # of the proposed ones: by a draft model
     num_accepted_drafts: int = 0  # of these
     prefix_cache: PrefixCacheStats = field(default_factory=PrefixCacheStats)
+    running_chats: tuple[RunningChat, ...] = ()  # the first of those that run, in the order of admission
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import json
 
 from api.observability.metrics import Metrics
 from api.server_stats import ServerStats, prefix_cache_section, prefix_disk_section
-from api.stats import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
+from api.stats import DeviceBytes, PrefixCacheStats, PrefixDiskStats, RunningChat, SchedulerStats
 
 
 def create_stats(scheduler: SchedulerStats, num_sequences: int = 0) -> ServerStats:
@@ -29,6 +29,20 @@ def test_the_sections_are_json_and_leave_the_snapshot_as_it_is() -> None:
 
 def test_rows_that_are_not_released_yet_queue_for_nothing() -> None:
     assert create_stats(SchedulerStats(num_running=2), num_sequences=1).as_dict()["batch"]["queued"] == 0
+
+
+def test_running_chats_are_numbers_only() -> None:
+    chat = RunningChat(100, 64, 32, num_output_tokens=0, max_output_tokens=50, slot_tokens=256)
+    assert create_stats(SchedulerStats(running_chats=(chat,))).as_dict()["running_chats"] == [
+        {
+            "prompt_tokens": 100,
+            "prefilled_tokens": 64,
+            "cached_tokens": 32,
+            "output_tokens": 0,
+            "max_output_tokens": 50,
+            "slot_tokens": 256,
+        }
+    ]
 
 
 def test_proposals_are_told_apart_by_their_source() -> None:

@@ -118,6 +118,7 @@ _SERVER = (
         *("log_format", "--log-format", one_of(LogFormat)),
         "log lines for people or for programs (%(default)s)",
     ),
+    Option("no_ui", "--no-ui", NOTHING, "no page for browsers at /"),
 )
 _ACCESS = (
     Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -28,19 +28,28 @@ _HOW = (
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
+def no_request(scope: Scope) -> bool:
+    return False
+
+
 class ApiKeyMiddleware:
-    """Nothing but ``open_paths`` is served without a key; limits count what may cost time, so no GET."""
+    """Nothing but what is open is served without a key; limits count what may cost time, so no GET."""
 
     def __init__(
-        self, app: ASGIApp, keys: KeyRing, handler: ServerHandler, open_paths: Collection[str] = OPEN_PATHS
+        self,
+        app: ASGIApp,
+        keys: KeyRing,
+        handler: ServerHandler,
+        is_page: Callable[[Scope], bool] = no_request,
     ) -> None:
+        """``is_page``: whether a request is for files of the page, which asks for the key itself."""
         self._app = app
         self._keys = keys
         self._handler = handler
-        self._open_paths = frozenset(open_paths)
+        self._is_page = is_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._keys.is_guarding or _route_path(scope) in self._open_paths:
+        if scope["type"] != "http" or not self._keys.is_guarding or self._is_open(scope):
             await self._app(scope, receive, send)
             return
         tenant = self._tenant(scope)
@@ -53,6 +62,9 @@ class ApiKeyMiddleware:
             await self._app(scope, receive, send)
         else:
             await self._serve_counted(tenant, scope, receive, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        return _route_path(scope) in OPEN_PATHS or self._is_page(scope)
 
     def _tenant(self, scope: Scope) -> Tenant | None:
         found = (self._keys.find(each) for each in _secrets(scope))

@@ -1,0 +1,1 @@
+"""The page for people at ``/``: chats, and what the batch is doing."""
