@@ -116,3 +116,19 @@ def test_a_short_body_stays_an_object(capsys: pytest.CaptureFixture[str]) -> Non
     configure_logging(True, "json")
     structlog.get_logger("ours").debug("request", body={"n": [1, 2]})
     assert [json.loads(line)["body"] for line in lines(capsys)] == [{"n": [1, 2]}]
+
+
+def test_whatever_is_in_it_a_json_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(False, "json")
+    log = structlog.get_logger("ours")
+    values = {"text": "a\nb\r\u2028\x1b[0m", "thing": object(), "raw": b"\xff\n"}
+    log.info("first\nsecond", **values)
+    try:
+        raise ValueError("line\nline")
+    except ValueError:
+        log.exception("broken")
+        logging.getLogger("uvicorn.error").exception("theirs\n%s", "x\ny")
+    found = [json.loads(line) for line in lines(capsys)]
+    assert [line["event"] for line in found] == ["first\nsecond", "broken", "theirs\nx\ny"]
+    assert found[0]["text"] == values["text"]
+    assert all("ValueError: line\nline" in line["exception"] for line in found[1:])
