@@ -20,6 +20,7 @@ from api.config import ServerConfig
 from api.errors import StartupError
 from api.open_files import max_connections, raise_open_file_limit
 from api.server_handler import ServerHandler
+from api.serving.announcement import example
 from api.serving.connections.doorkeeper import Connection, Doorkeeper
 from api.serving.connections.patience import Patience
 from api.serving.connections.protocol import ServingConfig
@@ -88,6 +89,7 @@ class DrainingServer(uvicorn.Server):
         self._ends_when_dead = config.exit_when_dead == "on"
         self._drain_seconds = config.drain_seconds
         self._url = url
+        self._example = example(url, config)
         self._is_draining = False
         self._signalled_seconds = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -145,10 +147,7 @@ class DrainingServer(uvicorn.Server):
 
     def _announce(self) -> None:
         log.info(f"serving at {self._url}")
-        log.info(
-            f"try: curl {self._url}/v1/chat/completions -H 'Content-Type: application/json' "
-            """-d '{"model": "model", "messages": [{"role": "user", "content": "Hello!"}]}'"""
-        )
+        log.info(f"try: {self._example}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig == signal.SIGINT and multiprocessing.parent_process() is not None:
