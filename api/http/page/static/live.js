@@ -13,8 +13,8 @@ const POLL_MS = 1000;
 const PLOTS = [
   { title: "Tokens per second", write: rate, series: [["outputRate", "written"], ["promptRate", "read"]] },
   { title: "Chats", write: count, series: [["running", "running"], ["queued", "waiting"]] },
-  { title: "First token, since the start", write: seconds, series: [["first50", "p50"], ["first99", "p99"]] },
-  { title: "Between tokens, since the start", write: seconds, series: [["gap50", "p50"], ["gap99", "p99"]] },
+  { title: "Time to first token", write: seconds, series: [["first50", "p50"], ["first99", "p99"]] },
+  { title: "Between tokens", write: seconds, series: [["gap50", "p50"], ["gap99", "p99"]] },
   { title: "Memory", write: bytes, series: [["kvBytes", "chats"], ["prefixBytes", "kept prompts"]] },
   { title: "Prompts from the cache", write: percent, top: 1, series: [["hitRate", "last minute"]] },
 ];
@@ -31,7 +31,7 @@ export class Live {
     this.problem = el("p", { className: "error", hidden: true });
     this.chats = el("div", { className: "chats" });
     const plots = el("div", { className: "plots" }, ...this.plots.map((plot) => plot.node));
-    const span = el("h2", {}, "The last five minutes");
+    const span = el("h2", {}, "The last five minutes; percentiles are since the start");
     byId("live-view").replaceChildren(this.problem, this.facts, span, plots, this.chats);
     document.addEventListener("visibilitychange", () => this.#follow());
   }
