@@ -21,6 +21,7 @@ from api.engine.loading.locate import locate_model
 from api.errors import ApiError, StartupError
 from api.http.chat_completions import route as chat_completions
 from api.http.completions import route as completions
+from api.http.metrics import route as metrics
 from api.http.models import route as models
 from api.http.openapi import route as openapi
 from api.http.status import route as status
@@ -33,8 +34,7 @@ from api.http.transport.middleware import ErrorBoundaryMiddleware, RequestIdMidd
 from api.observability.logging import configure_logging
 from api.observability.queued_prints import queued_prints
 from api.server_handler import ServerHandler
-from api.serving.exit_codes import STARTUP_ERROR_CODE
-from api.serving.process_end import end_process
+from api.serving.process_end import STARTUP_ERROR_CODE, end_process
 from api.serving.server import serve
 from api.serving.sockets import open_socket
 from api.serving.supervision import Supervision
@@ -42,7 +42,7 @@ from api.serving.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
-ROUTE_MODULES = (chat_completions, completions, tokenize, models, status, openapi)
+ROUTE_MODULES = (chat_completions, completions, tokenize, models, status, metrics, openapi)
 
 
 def create_app(config: ServerConfig, handler: ServerHandler | None = None) -> FastAPI:
@@ -110,7 +110,7 @@ def _report(error: StartupError) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: see ``exit_codes.py``; 0 after a drain, 130 on an early Ctrl-C."""
+    """Returns the exit code: see ``process_end.py``; 0 after a drain, 130 on an early Ctrl-C."""
     command = read_command_line(sys.argv[1:] if argv is None else argv)
     config = command.config
     if command.only_checks:

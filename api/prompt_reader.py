@@ -11,16 +11,14 @@ from api.engine.sequences.sequence import Sequence
 from api.errors import ContextLengthError, InvalidRequestError
 from api.events import OutputPipeline
 from api.text.answer_form import AnswerForm
-from api.text.answer_room import AnswerRoom
 from api.text.chat_template import render_chat
 from api.text.grammar.job import GrammarJob, job_of
+from api.text.length_limits import AnswerRoom, exceeds, max_token_bytes, num_chars
 from api.text.output_pipeline import build_pipeline
 from api.text.prediction import check_prediction, encode_prediction
 from api.text.prompt_pipeline import PromptPipeline
-from api.text.prompt_size import exceeds, num_chars
 from api.text.reasoning import ReasoningFormat, find_reasoning_format
 from api.text.thinking import AnswerThinking, Spell, ThinkingMarkers
-from api.text.token_bounds import max_token_bytes
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.formats import find_tool_call_format
 from api.types import ChatPrompt, GenerationRequest, Grammar, SamplingParams, TextPrompts, Thinking, ToolUse
@@ -213,6 +211,7 @@ class PromptReader:
             prompt_index=prompt_index,
             priority=request.priority,
             client_id=request.client_id,
+            x_request_id=request.x_request_id,
             cache_salt=request.cache_salt,
             uses_prefix_cache=request.uses_prefix_cache,
         )

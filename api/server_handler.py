@@ -47,7 +47,7 @@ from api.threads.contracts import (
     ResultQueue,
     ServedEngine,
 )
-from api.threads.disk_writer import disk_stages
+from api.threads.disk import disk_stages
 from api.threads.hands import hand_stages
 from api.threads.processing import ProcessingThread
 from api.threads.results import ResultsThread
@@ -240,6 +240,9 @@ class ServerHandler:
 
     def stats(self) -> dict[str, Any]:
         """Returns a nested dict for /stats: counts, rates, seconds and bytes, ready for JSON."""
+        return self.read_stats().as_dict()
+
+    def read_stats(self) -> ServerStats:
         engine = self._engine()
         return ServerStats(
             status=self.health.status,
@@ -252,7 +255,8 @@ class ServerHandler:
             max_running=self._config.engine.max_batch_size,
             prefix_disk=engine.prefix_disk.stats() if engine is not None else PrefixDiskStats(),
             thread_cpu_seconds=cpu_seconds_by_thread(self._workers),
-        ).as_dict()
+            histograms=self._metrics.histograms(),
+        )
 
     def _engine(self) -> ServedEngine | None:
         is_loaded = self._loaded.done() and self._loaded.exception() is None

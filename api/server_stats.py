@@ -1,10 +1,11 @@
-"""What /stats says: the threads' counts and the scheduler's snapshot, as one nested dict ready for JSON."""
+"""The threads' counts and the scheduler's snapshot of one moment: /stats and /metrics are both made of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.observability.metrics import MetricsHistograms
 from api.stats import DeviceBytes, PrefixCacheStats, PrefixDiskStats, SchedulerStats
 
 Section = dict[str, Any]
@@ -12,7 +13,7 @@ Section = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ServerStats:
-    """Everything that a moment's /stats is made of."""
+    """``as_dict`` is what /stats says; ``http/metrics/`` writes the same for Prometheus."""
 
     status: str
     model: Section
@@ -24,6 +25,7 @@ class ServerStats:
     max_running: int
     prefix_disk: PrefixDiskStats = field(default_factory=PrefixDiskStats)
     thread_cpu_seconds: Section = field(default_factory=dict)  # by the thread's name
+    histograms: MetricsHistograms = field(default_factory=MetricsHistograms)
 
     def as_dict(self) -> Section:
         """Counts, rates, seconds and bytes; units in the keys."""
@@ -34,7 +36,7 @@ class ServerStats:
             "model": self.model,
             "requests": requests,
             "batch": self._batch(metrics.pop("peak_running")),
-            "speculation": self._speculation(),
+            "speculation": self.speculation,
             "kv_memory": self._kv_memory(),
             "prefix_cache": {
                 **prefix_cache_section(self.scheduler.prefix_cache),
@@ -45,10 +47,15 @@ class ServerStats:
             **metrics,
         }
 
+    @property
+    def num_queued(self) -> int:
+        """Rows that requests wait for."""
+        return max(0, self.num_sequences - self.scheduler.num_running)
+
     def _batch(self, peak_running: int) -> Section:
         return {
             "running": self.scheduler.num_running,
-            "queued": max(0, self.num_sequences - self.scheduler.num_running),
+            "queued": self.num_queued,
             "peak_running": peak_running,
             "max_running": self.max_running,
             "preemptions": self.scheduler.num_preemptions,
@@ -56,7 +63,8 @@ class ServerStats:
             "accepted_tokens": self.scheduler.num_accepted_tokens,
         }
 
-    def _speculation(self) -> Section:
+    @property
+    def speculation(self) -> Section:
         """By whose proposals: what the chats' own texts and predictions said, and what a draft model did."""
         scheduler = self.scheduler
         return {

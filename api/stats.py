@@ -1,4 +1,4 @@
-"""Snapshots that the batch thread publishes for /stats: counts since the start, and what is held now."""
+"""Snapshots of the batch thread for /stats and /metrics: counts since the start, and what is held now."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PrefixDiskStats:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStats:
-    """A snapshot; the batch thread publishes one after each step."""
+    """A snapshot; the batch thread publishes one when an answer ends, and every 0.1 s."""
 
     num_running: int = 0
     num_waiting: int = 0
@@ -55,3 +55,21 @@ class SchedulerStats:
     num_drafted_tokens: int = 0  # of the proposed ones: by a draft model
     num_accepted_drafts: int = 0  # of these
     prefix_cache: PrefixCacheStats = field(default_factory=PrefixCacheStats)
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Where the batch thread's time for one step went; together the step's seconds.
+
+    A device works on its own between ``dispatch`` and the next ``read``, its forward and its sampling as one:
+    they are not told apart. On MLX's CPU backend the dispatch is where most of the work is done.
+    """
+
+    plan_seconds: float = 0.0  # choosing rows and memory
+    read_seconds: float = 0.0  # building the forward, and waiting for the step before
+    dispatch_seconds: float = 0.0  # building the sampling, and handing the step over
+    update_seconds: float = 0.0  # taking in the tokens that were read
+
+    @property
+    def total_seconds(self) -> float:
+        return self.plan_seconds + self.read_seconds + self.dispatch_seconds + self.update_seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.errors import ApiError
 from api.types import FinishReason
@@ -197,6 +197,8 @@ class StepOutput:
     num_cached_tokens: int = 0  # of the prompt: what the prefix cache had when it was first admitted
     prompt_logprobs: tuple[SampledLogprobs, ...] = ()  # of its next tokens, from the second one on
     predicted: PredictedTokens = NOTHING_PREDICTED
+    # time.monotonic() when it first had its place in the batch: for the clock, so it is not compared.
+    admitted_seconds: float = field(default=0.0, compare=False)
 
     @property
     def is_last(self) -> bool:

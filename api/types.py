@@ -3,7 +3,7 @@
 One named type per hop (see ``server_handler.py`` for the drawing):
 
 * ``GenerationRequest | Cancel``    main       -> processing
-* ``Sequence | Cancel``             processing -> batch      (``engine/sequence.py``)
+* ``Sequence | Cancel``             processing -> batch      (``engine/sequences/sequence.py``)
 * ``ResultMessage | Cancel``        processing and batch -> results
 * ``list[TextEvent]``               results    -> event loop
 
@@ -32,14 +32,14 @@ class FinishReason(StrEnum):
 
 
 class Grammar(Protocol):
-    """A compiled grammar, shared by all sequences that follow it; ``engine/grammar.py`` uses it."""
+    """A compiled grammar, shared by all that follow it; ``engine/sampling/constraint.py`` uses it."""
 
     def new_matcher(self) -> Any:
         """A fresh llguidance matcher, at the grammar's start."""
 
 
 class ThinkingTracker(Protocol):
-    """Follows one answer's text in and out of its thinking block; ``engine/thinking.py`` uses it."""
+    """Follows one answer's text in and out of its thinking block; ``engine/sampling/thinking.py`` uses it."""
 
     @property
     def is_inside(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.command_line.parser import parse_args
 from api.config import ServerConfig
-from api.serving.exit_codes import STARTUP_ERROR_CODE
+from api.serving.process_end import STARTUP_ERROR_CODE
 
 ROOT = Path(__file__).resolve().parent.parent
 DRAIN_SECONDS = ServerConfig().drain_seconds

@@ -49,6 +49,19 @@ def test_named_files_exist(page: Path) -> None:
     assert [name for name in sorted(named) if not is_there(name, files)] == []
 
 
+def code_files() -> list[Path]:
+    return [*ROOT.glob("*.py"), *(path for folder in CODE_FOLDERS for path in (ROOT / folder).rglob("*.py"))]
+
+
+def test_files_that_comments_name_exist() -> None:
+    files = python_files()
+    named = {
+        name for path in code_files() for name in re.findall(r"``([\w/]+\.py)``", path.read_text("utf-8"))
+    }
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not is_there(name, files)] == []
+
+
 def test_the_map_names_files() -> None:
     assert len(named_files((DOCS / "architecture.md").read_text(encoding="utf-8"))) > 50
     assert not is_there("scheduler_of_old.py", python_files())

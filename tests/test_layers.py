@@ -26,6 +26,7 @@ LEVELS_FROM_BELOW: tuple[tuple[str, ...], ...] = (
         "api.events",
         "api.command_line",
         "api.config",
+        "api.control_groups",
         "api.shortening",
         "api.errors",
         "api.thread_priority",

@@ -13,7 +13,7 @@ from api.prompt_reader import _SEED_STEP, PromptReader
 from api.step_plan import SampledLogprobs
 from api.text.grammar.compiler import GrammarCompiler
 from api.text.grammar.vocabulary import VocabularySource, build_vocabulary
-from api.text.token_bounds import max_token_bytes
+from api.text.length_limits import max_token_bytes
 from api.text.tokenizer import Tokenizer, load_tokenizer
 from api.types import ChatPrompt, GenerationRequest, SamplingParams, Structure, TextPrompts, ToolUse
 from tests.text.conftest import byte_level, write_folder

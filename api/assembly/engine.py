@@ -22,6 +22,7 @@ from api.engine.device.used_memory import DeviceMemory, give_back_memory
 from api.engine.disk.prefix_disk import NoPrefixDisk, PrefixDisk
 from api.engine.files.fingerprints import fingerprint_of
 from api.engine.forward.choosing.choose import ChosenForward, choose_forward
+from api.engine.forward.interface import Forward
 from api.engine.forward.model_package import class_finder, load_model_package
 from api.engine.loading.generation_config import describe, read_sampling_defaults
 from api.engine.loading.gguf.load import GetModelClasses
@@ -115,20 +116,12 @@ def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = lo
         engine, memory.prefixes, chosen.forward, loaded.model, files.names[0], fingerprint, report
     )
     speculation = _speculation(engine, chosen, budget, tuning, draft, report)
-    drafter = draft.drafter() if draft else None
     grammars = GrammarService(VocabularySource.of(tokenizer))
     max_tokens = config.default_max_tokens or sampling_defaults.max_tokens
     return LoadedEngine(
         scheduler=Scheduler(memory, budget, engine.max_batch_size, speculation=speculation),
         slots=memory.slots,
-        generator=BatchGenerator(
-            forward,
-            sampler,
-            platform.release_memory,
-            tuning.early_limit_bytes,
-            drafter,
-            leaves_dispatch=platform.dispatch_blocks,
-        ),
+        generator=_generator(forward, sampler, platform, tuning, draft),
         prompt_reader=_prompt_reader(tokenizer, grammars, loaded, memory, max_tokens),
         grammars=grammars,
         prefix_disk=disk,
@@ -139,6 +132,19 @@ def load_engine(config: ServerConfig, report: Report, read_model: ReadModel = lo
         sampling_defaults=sampling_defaults,
         describe=_describe(loaded, chosen, platform, draft) | {"tuning": to_json(tuning)},
         read_device=DeviceMemory().read,
+    )
+
+
+def _generator(
+    forward: Forward, sampler: Sampler, platform: Platform, tuning: Tuning, draft: DraftModel | None
+) -> BatchGenerator:
+    return BatchGenerator(
+        forward,
+        sampler,
+        platform.release_memory,
+        tuning.early_limit_bytes,
+        draft.drafter() if draft else None,
+        leaves_dispatch=platform.dispatch_waits,
     )
 
 

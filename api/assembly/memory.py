@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 _BLOCK_TOKENS = 32  # of the prefix cache
 _FEWEST_CHAT_TOKENS = 512  # that a server is of use with, where the operator does not say
-_FEWEST_STATE_BLOCKS, _MOST_STATE_BLOCKS = 8, 32  # between two states that are kept of a sequence
+_FEWEST_STATE_BLOCKS, _MOST_STATE_BLOCKS = 8, 32  # between two states that are saved of a sequence
 
 
 def build_memory(
@@ -148,7 +148,7 @@ def _most_slots(chosen: ChosenForward, max_bytes: int | None) -> Callable[[int],
 
 
 def _token_bytes(chosen: ChosenForward) -> int:
-    """Of the KV that blocks keep."""
+    """Of the KV that is cached in blocks."""
     return chosen.slot_bytes(1) - chosen.state_bytes - _draft_token_bytes(chosen)
 
 
@@ -157,7 +157,7 @@ def _draft_token_bytes(chosen: ChosenForward) -> int:
 
 
 def _block_sizes(chosen: ChosenForward) -> BlockSizes:
-    """A state is kept about as often as the tokens between take the same bytes."""
+    """A state is saved about as often as the tokens between take the same bytes."""
     token_bytes = _token_bytes(chosen)
     num_blocks = chosen.state_bytes // max(1, token_bytes * _BLOCK_TOKENS)
     stride_tokens = _BLOCK_TOKENS * min(max(num_blocks, _FEWEST_STATE_BLOCKS), _MOST_STATE_BLOCKS)

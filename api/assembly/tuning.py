@@ -19,9 +19,8 @@ from api.engine.loading.load import LoadedModel
 from api.engine.memory.slots import SlotPool
 from api.engine.sampling.sampler import Sampler
 from api.engine.tuning import tune
-from api.engine.tuning.choices import Tuning, first_guesses
+from api.engine.tuning.choices import Tuning, TuningMemory, first_guesses
 from api.engine.tuning.engine import TunableGenerator, TunedEngine, product_shapes
-from api.engine.tuning.remembered import TuningMemory
 from api.engine.tuning.steps import TimedSteps
 from api.engine.tuning.tune import Limits, Tuner
 from api.types import Report

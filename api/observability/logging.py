@@ -13,7 +13,7 @@ from structlog.typing import EventDict, Processor
 
 from api.config import LogFormat
 from api.observability.line_writer import LineWriter
-from api.observability.shortening import shortened
+from api.shortening import cut_log_value
 
 _CHATTY = ("asyncio", "fsspec", "filelock", "httpcore", "httpx", "huggingface_hub", "urllib3")
 _REROUTED = ("uvicorn", "uvicorn.error", "uvicorn.access", "huggingface_hub", "mlx_lm")
@@ -82,7 +82,7 @@ def _without_colours(logger: object, method: str, event: EventDict) -> EventDict
 
 def _with_short_values(logger: object, method: str, event: EventDict) -> EventDict:
     """Clients decide how long names, paths and whole bodies are; tracebacks come later and stay whole."""
-    return {name: shortened(value) for name, value in event.items()}
+    return {name: cut_log_value(value) for name, value in event.items()}
 
 
 def _configure_structlog(level: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -41,6 +42,13 @@ class RequestTiming:
         """The decode rate: tokens after the first by the time they took; None below two tokens."""
         elapsed = self.last_token_seconds - self.first_token_seconds
         return (self.num_tokens - 1) / elapsed if self.num_tokens > 1 and elapsed > 0 else None
+
+
+@contextmanager
+def logged_as(x_request_id: str) -> Generator[None]:
+    """Lines of this thread, libraries' among them, have the name that the request's client knows."""
+    with structlog.contextvars.bound_contextvars(x_request_id=x_request_id):
+        yield
 
 
 def log_finished(

@@ -23,9 +23,8 @@ from api.server_handler import ServerHandler
 from api.serving.connections.doorkeeper import Connection, Doorkeeper
 from api.serving.connections.patience import Patience
 from api.serving.connections.protocol import ServingConfig
-from api.serving.exit_codes import ENGINE_DEAD_CODE
+from api.serving.process_end import ENGINE_DEAD_CODE, insists, stop_signals
 from api.serving.sockets import url_of
-from api.serving.stop_signals import insists, stop_signals
 from api.serving.supervision import Supervision
 
 log = structlog.get_logger(__name__)

@@ -17,11 +17,16 @@ from types import FrameType
 
 import structlog
 
-from api.serving.exit_codes import ENGINE_DEAD_CODE, STARTUP_ERROR_CODE, WORKERS_CRASHED_CODE
-from api.serving.process_end import end_process
+from api.serving.process_end import (
+    ENGINE_DEAD_CODE,
+    STARTUP_ERROR_CODE,
+    WORKERS_CRASHED_CODE,
+    end_process,
+    insists,
+    stop_signals,
+)
 from api.serving.restarts import RestartPolicy
 from api.serving.server import ECHO_SECONDS
-from api.serving.stop_signals import insists, stop_signals
 from api.serving.supervision import Supervision
 
 log = structlog.get_logger(__name__)
@@ -32,7 +37,7 @@ _RELOAD_PERIOD_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerProcess:
     process: BaseProcess
     serving: Connection  # when it begins to serve, it tells the time
 
@@ -61,7 +66,7 @@ class Supervisor:
         self._sock = sock
         self._num_workers = num_workers
         self._watched = CodeWatch(watched) if watched is not None else None
-        self._workers: list[Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._restarts = RestartPolicy(num_workers)
         self._due_starts: list[float] = []  # time.monotonic() of those to come
         self._wake_reader, self._wake_writer = os.pipe()
@@ -97,7 +102,7 @@ class Supervisor:
         )
         process.start()
         told.close()  # the worker has its own: it is closed when the worker ends
-        self._workers.append(Worker(process, serving))
+        self._workers.append(WorkerProcess(process, serving))
         log.debug("worker started", pid=process.pid)
 
     def _supervise(self) -> int:

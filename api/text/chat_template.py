@@ -11,9 +11,9 @@ from jinja2 import TemplateError
 from api.errors import InvalidRequestError, MissingChatTemplateError
 from api.text.chat_messages import arrange_messages, prepare_messages
 from api.text.control_tokens import CUT
+from api.text.dropped_messages import first_dropped
 from api.text.message_folding import Message
 from api.text.reasoning import find_reasoning_format
-from api.text.shown_messages import first_unshown
 from api.text.template_support import TEMPLATE_FAILURES, TemplateSupport
 from api.text.tokenizer import Tokenizer
 from api.types import ChatPrompt
@@ -152,7 +152,7 @@ def _check_shown(tokenizer: Tokenizer, chat: _Chat, text: str) -> None:
         )
     begin, end = tokenizer.declared_formats.think_begin, tokenizer.declared_formats.think_end
     thinking = (begin, end) if begin and end else None
-    index = first_unshown(chat.messages, text, tokenizer.chat_template_mentions, thinking)
+    index = first_dropped(chat.messages, text, tokenizer.chat_template_mentions, thinking)
     if index is not None:
         role = chat.messages[index]["role"]
         raise InvalidRequestError(

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from api.events import OutputPiece, OutputPipeline, TokenLogprob
 from api.step_plan import SampledLogprobs
 from api.text.answer_form import AnswerForm
-from api.text.content import ContentStage
+from api.text.content_stage import ContentStage
 from api.text.detokenizer import IncrementalDetokenizer
 from api.text.logprobs import read_logprobs
 from api.text.section_pipeline import SectionPipeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.errors import ContextLengthError, InvalidRequestError
 from api.text.control_tokens import CUT
-from api.text.prompt_size import exceeds
+from api.text.length_limits import exceeds
 from api.text.tokenizer import Tokenizer
 from api.types import TextPrompts
 

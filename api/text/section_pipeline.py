@@ -8,16 +8,9 @@ from dataclasses import dataclass, field
 from api.events import OutputPiece, TokenLogprob, ToolCallDelta
 from api.step_plan import SampledLogprobs
 from api.text.answer_form import AnswerForm
-from api.text.content import ContentStage
-from api.text.fragments import Fragment, FragmentQueue, TokenFragments
-from api.text.sections import (
-    Section,
-    SectionChange,
-    SectionSplitter,
-    SectionText,
-    first_section,
-    plan_sections,
-)
+from api.text.content_stage import ContentStage
+from api.text.sections import Section, SectionChange, SectionSplitter, SectionText
+from api.text.token_fragments import Fragment, FragmentQueue, TokenFragments
 from api.text.tokenizer import Tokenizer
 from api.text.tool_calls.collector import Collected, ToolCallCollector
 from api.text.trimming import EdgeTrimmer
@@ -44,21 +37,11 @@ class SectionPipeline:
     """Splits an answer into sections and gives each its own stages; see ``output_pipeline.py``."""
 
     def __init__(self, tokenizer: Tokenizer, content: ContentStage, form: AnswerForm) -> None:
-        tool_format = form.tool_format if form.may_call else None
         self._collector: ToolCallCollector | None = None
-        if tool_format is not None and form.tool_use is not None:
-            self._collector = ToolCallCollector(tool_format, form.tool_use)
+        if form.may_call and form.tool_format is not None and form.tool_use is not None:
+            self._collector = ToolCallCollector(form.tool_format, form.tool_use)
         self._tokens = TokenFragments(tokenizer, continues_text=form.continues_text)
-        self._splitter = SectionSplitter(
-            plan_sections(form.reasoning, tool_format),
-            first_section(
-                form.reasoning,
-                tool_format,
-                starts_in_reasoning=form.starts_in_reasoning,
-                continues_text=form.continues_text,
-            ),
-            self._accepts_marker,
-        )
+        self._splitter = SectionSplitter(form.markers, form.first_section, self._accepts_marker)
         self._is_structured = form.is_structured
         self.has_begun = False  # something is known to be text or a marker
         self._header = FragmentQueue()

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from api.text.fragments import Fragment, FragmentQueue
-from api.text.reasoning import ReasoningFormat
-from api.text.tool_calls.formats import ToolCallFormat
+from api.text.token_fragments import Fragment, FragmentQueue
 
 
 class Section(Enum):
@@ -115,44 +113,3 @@ class SectionSplitter:
 
     def _cannot_begin_marker(self, text: str) -> bool:
         return self._first_chars.get(self._section, frozenset()).isdisjoint(text)
-
-
-def plan_sections(reasoning: ReasoningFormat | None, tool_format: ToolCallFormat | None) -> Markers:
-    """Returns the markers of an answer that may reason, or call tools, or both."""
-    has_headers = reasoning is not None and reasoning.has_headers
-    between = Section.HEADER if has_headers else Section.CONTENT
-    after = Section.TOOL_CALL if tool_format is not None and tool_format.is_bare else between
-    markers: dict[Section, dict[str, Section]] = {section: {} for section in Section}
-    if reasoning is not None:
-        markers[between][reasoning.begin] = Section.REASONING
-        markers[after][reasoning.begin] = Section.REASONING
-        markers[Section.REASONING][reasoning.end] = after
-        markers[Section.HEADER].update(dict.fromkeys(reasoning.content_begins, Section.CONTENT))
-        markers[Section.CONTENT].update(dict.fromkeys(reasoning.content_ends, Section.HEADER))
-        markers[Section.CONTENT].update(dict.fromkeys(reasoning.dropped_markers, Section.CONTENT))
-    if tool_format is not None and not tool_format.is_bare:
-        markers[between][tool_format.begin] = Section.TOOL_CALL
-        markers[Section.TOOL_CALL].update(_tool_call_ends(tool_format, between))
-    return markers
-
-
-def _tool_call_ends(tool_format: ToolCallFormat, after: Section) -> dict[str, Section]:
-    """A format without an end marker has calls end where the next begins."""
-    if tool_format.end:
-        return {tool_format.end: after}
-    return {tool_format.begin: Section.TOOL_CALL}
-
-
-def first_section(
-    reasoning: ReasoningFormat | None,
-    tool_format: ToolCallFormat | None,
-    *,
-    starts_in_reasoning: bool,
-    continues_text: bool,
-) -> Section:
-    """Returns the section that an answer begins in."""
-    if starts_in_reasoning:
-        return Section.REASONING
-    if reasoning is not None and reasoning.has_headers and not continues_text:
-        return Section.HEADER
-    return Section.TOOL_CALL if tool_format is not None and tool_format.is_bare else Section.CONTENT

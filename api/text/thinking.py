@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from api.text.answer_form import AnswerForm
-from api.text.content import ContentStage
+from api.text.content_stage import ContentStage
 from api.text.marker_tokens import MarkerTexts, MarkerTokens
 from api.text.reasoning import ReasoningFormat
 from api.text.section_pipeline import SectionPipeline

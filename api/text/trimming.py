@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.text.fragments import Fragment, FragmentQueue
+from api.text.token_fragments import Fragment, FragmentQueue
 
 
 def num_blank_line_chars(text: str) -> int:

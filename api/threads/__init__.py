@@ -12,7 +12,7 @@ thread                reads                                       writes
 ``ResultsThread``     ``Opened | Rejected | Cancel | StepOutputs``  the event loop, the inbox
 ====================  ==========================================  ===============================
 
-The prefetch thread, and a fifth one that writes files, exist where prompts are kept on disk.
+The prefetch thread, and a fifth one that writes files, exist where blocks are cached on disk.
 A queue also carries ``None`` once: the end. A cancel travels the same way as its request, so it can
 never overtake it; every stage that knows the id forgets it there.
 """

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import structlog
+
 from api.errors import ApiError
 from api.threads.contracts import Aside, Question
 
@@ -39,6 +41,7 @@ class AsideTable:
                 question=question,
                 is_wanted=lambda: number in self._waiting,
                 answer=partial(self._call_soon, partial(self._resolve, number)),
+                x_request_id=structlog.contextvars.get_contextvars().get("x_request_id", ""),
             )
         )
         try:

@@ -16,7 +16,7 @@ from api.engine.sequences.sequence import Sequence
 from api.errors import ApiError, StartupError
 from api.events import StepOutputs
 from api.observability.metrics import Metrics
-from api.stats import DeviceBytes, SchedulerStats
+from api.stats import DeviceBytes, SchedulerStats, StepTimes
 from api.step_plan import StepOutput, StepPlan
 from api.threads.contracts import Inbox, ResultQueue, ServedEngine
 from api.threads.worker import Heartbeat
@@ -50,6 +50,9 @@ class BatchThread:
         self.device = DeviceBytes()
         self._publish_due_seconds = 0.0
         self._dispatch_seconds = 0.0  # what the last dispatch took
+        # For log lines, by sequence, until a plan says that it has ended.
+        self._x_request_ids: dict[int, str] = {}
+        self._plan = StepPlan()  # the last one
 
     def run(self) -> None:
         with flushed_denormals():  # MLX's own threads are started from this one
@@ -143,18 +146,29 @@ class BatchThread:
             self._send([StepOutput(sequence.request_id, error=error, choice_index=sequence.choice_index)])
             return
         engine.generator.add(sequence.sequence_id, sequence.sampling)
+        self._x_request_ids[sequence.sequence_id] = sequence.x_request_id
 
     def _step(self, engine: ServedEngine) -> list[StepOutput]:
         self.heartbeat.beat()
         started_seconds = time.monotonic()
-        plan = engine.scheduler.schedule()
+        plan = self._plan = engine.scheduler.schedule()
+        for sequence_id in plan.ended:
+            self._x_request_ids.pop(sequence_id, None)
+        planned_seconds = time.monotonic()
         try:
             sampled = engine.generator.step(plan)
         except Exception as error:
-            log.error("step failed", num_spans=len(plan.spans), num_rows=plan.num_rows, exc_info=error)
-            return self._recover(engine, error)
+            return self._recover("step failed", engine, error)
+        stepped_seconds = time.monotonic()
+        read_seconds = min(max(engine.generator.read_seconds, planned_seconds), stepped_seconds)
         outputs = engine.scheduler.update(sampled, engine.generator.read_seconds)
-        self._measure(plan, outputs, time.monotonic() - started_seconds + self._dispatch_seconds)
+        times = StepTimes(
+            plan_seconds=planned_seconds - started_seconds,
+            read_seconds=read_seconds - planned_seconds,
+            dispatch_seconds=stepped_seconds - read_seconds + self._dispatch_seconds,
+            update_seconds=time.monotonic() - stepped_seconds,
+        )
+        self._measure(plan, outputs, times.total_seconds, times)
         return outputs
 
     def _dispatch(self, engine: ServedEngine) -> None:
@@ -163,11 +177,14 @@ class BatchThread:
         try:
             engine.generator.dispatch()
         except Exception as error:
-            log.error("dispatching a step failed", exc_info=error)
-            self._send(self._recover(engine, error))
+            self._send(self._recover("dispatching a step failed", engine, error))
         self._dispatch_seconds = time.monotonic() - started_seconds
 
-    def _recover(self, engine: ServedEngine, error: Exception) -> list[StepOutput]:
+    def _recover(self, event: str, engine: ServedEngine, error: Exception) -> list[StepOutput]:
+        spans = self._plan.spans
+        names = {self._x_request_ids.get(span.sequence_id, "") for span in spans} - {""}
+        sizes = {"num_spans": len(spans), "num_rows": self._plan.num_rows}
+        log.error(event, x_request_ids=sorted(names), exc_info=error, **sizes)
         engine.generator.reset()
         return engine.scheduler.recover(error)
 
@@ -175,15 +192,20 @@ class BatchThread:
         if outputs:
             self._results.put(StepOutputs(outputs))
 
-    def _measure(self, plan: StepPlan, outputs: list[StepOutput], seconds: float) -> None:
+    def _measure(
+        self, plan: StepPlan, outputs: list[StepOutput], seconds: float, times: StepTimes | None = None
+    ) -> None:
         """Counts what reaches a request: a step also samples for sequences that ended meanwhile."""
         decoding = (s for s in plan.spans if s.sample_index > 0 and s.num_tokens == max(1, s.num_samples))
+        num_rows = plan.num_rows
         num_decode_rows = sum(span.num_tokens for span in decoding)  # proposals included
         self._metrics.step_done(
             seconds,
-            num_prompt_tokens=plan.num_rows - num_decode_rows,
+            num_prompt_tokens=num_rows - num_decode_rows,
             num_output_tokens=sum(1 for output in outputs if output.token_id is not None),
             num_running=len(plan.spans),
+            num_rows=num_rows,
+            times=times,
         )
 
 

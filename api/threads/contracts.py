@@ -83,7 +83,7 @@ class PlanRunner(Protocol):
 
 
 class RequestReader(Protocol):
-    """Renders and tokenises requests. Processing thread, and the hands that read long prompts."""
+    """Renders and tokenises requests. Processing thread, and the hands that prepare long prompts."""
 
     def measure(self, request: GenerationRequest) -> int:
         """Returns the characters to be read, about. Raises ApiError for more than could ever fit."""
@@ -115,6 +115,7 @@ class Grammars(Protocol):
         client_id: str,
         is_wanted: Callable[[], bool],
         deliver: Callable[[Grammar | ApiError], None],
+        x_request_id: str = "",
     ) -> None:
         """Calls ``deliver`` once, from any thread, unless nobody wants the grammar any more."""
 
@@ -193,11 +194,12 @@ class Aside:
     question: Question
     is_wanted: Callable[[], bool]  # any thread
     answer: Callable[[Any], None]  # takes what ``ask`` returned, or an ApiError; any thread
+    x_request_id: str = ""  # the name that its HTTP answer has, for log lines
 
 
 @dataclass(frozen=True, slots=True)
 class GrammarReady:
-    """A hand compiled a request's grammar, or says why it cannot be had."""
+    """A compiler built a request's grammar, or says why it cannot be had."""
 
     request: GenerationRequest
     num_chars: int
@@ -206,7 +208,7 @@ class GrammarReady:
 
 @dataclass(frozen=True, slots=True)
 class PromptRead:
-    """A hand read a long prompt, or says why it is refused."""
+    """A hand prepared a long prompt, or says why it is refused."""
 
     request: GenerationRequest
     outcome: Choices | ApiError

@@ -1,4 +1,4 @@
-"""Hands of the processing thread: they read long prompts, so that it stays free for short ones."""
+"""Hands of the processing thread: they prepare long prompts, so that it stays free for short ones."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from api.errors import ApiError
 from api.events import Opened, Rejected
+from api.observability.request_log import logged_as
 from api.threads.contracts import (
     Aside,
     Choices,
@@ -112,7 +113,7 @@ class ProcessingThread:
             num_chars = engine.prompt_reader.measure(request)
             job = engine.prompt_reader.grammar_job(request)
         except BaseException as error:  # whatever a stranger's request does, this thread goes on
-            self._open(request, _unread(error, request.request_id))
+            self._open(request, _unread(error, request.request_id, request.x_request_id))
             return
         if job is None:
             self._read(request, num_chars, None, engine.prompt_reader)
@@ -123,6 +124,7 @@ class ProcessingThread:
             request.client_id,
             partial(self._is_pending, request.request_id),
             lambda outcome: self._requests.put(GrammarReady(request, num_chars, outcome)),
+            request.x_request_id,
         )
 
     def _read(
@@ -172,9 +174,10 @@ class ProcessingThread:
 
 def _read(request: GenerationRequest, grammar: Grammar | None, reader: RequestReader) -> Choices | ApiError:
     try:
-        return reader.read(request, grammar)
+        with logged_as(request.x_request_id):
+            return reader.read(request, grammar)
     except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-        return _unread(error, request.request_id)
+        return _unread(error, request.request_id, request.x_request_id)
 
 
 def _answer(aside: Aside, reader: RequestReader) -> None:
@@ -183,9 +186,10 @@ def _answer(aside: Aside, reader: RequestReader) -> None:
     try:
         answer = aside.question.ask(reader)
     except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-        answer = _unread(error, "-")
+        answer = _unread(error, "-", aside.x_request_id)
     aside.answer(answer)
 
 
-def _unread(error: BaseException, request_id: str) -> ApiError:
-    return client_error(error, request_id, "reading a prompt failed", "read this request")
+def _unread(error: BaseException, request_id: str, x_request_id: str) -> ApiError:
+    with logged_as(x_request_id):
+        return client_error(error, request_id, "reading a prompt failed", "read this request")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import structlog
-
 from api.errors import ApiError, InvalidRequestError
 from api.events import (
     Accepted,
@@ -25,7 +23,7 @@ from api.events import (
     Usage,
 )
 from api.observability.metrics import Metrics
-from api.observability.request_log import RequestTiming, log_failed, log_finished, log_refused
+from api.observability.request_log import RequestTiming, log_failed, log_finished, log_refused, logged_as
 from api.step_plan import NOTHING_PREDICTED, PredictedTokens, StepOutput
 from api.threads.contracts import Deliver, Inbox, ResultQueue
 from api.threads.failures import client_error
@@ -66,7 +64,7 @@ class _Answer:
 
     @property
     def _num_cached_tokens(self) -> int:
-        """A prompt is read by one of its choices, in whose place the others find it."""
+        """A prompt is prefilled by one of its choices, in whose place the others find it."""
         cached = [choice.num_cached_tokens for choice in self.choices]
         firsts = range(0, len(cached), self.num_choices)
         return sum(max(cached[first : first + self.num_choices]) for first in firsts)
@@ -115,6 +113,7 @@ class ResultsThread:
             set(range(len(choices))),
             message.x_request_id,
         )
+        self._metrics.prompt_accepted(message.num_prompt_tokens)
         return [Accepted(message.request_id, message.num_prompt_tokens)]
 
     def _handle_step(self, outputs: list[StepOutput]) -> list[TextEvent]:
@@ -130,22 +129,24 @@ class ResultsThread:
         choice = answer.choices[output.choice_index]
         choice.num_cached_tokens = max(choice.num_cached_tokens, output.num_cached_tokens)
         if output.token_id is not None:
-            self._count(choice.timing, now_seconds)
+            self._count(choice.timing, output.admitted_seconds, now_seconds)
             choice.predicted = output.predicted
         if output.error is not None:
             return [self._break_off(output, answer, output.error)]
         try:
             return self._convert(output, answer, choice.pipeline)
         except BaseException as error:  # a panic inside a Rust tokenizer is no Exception
-            broken = client_error(
-                error, output.request_id, "converting the output failed", "convert this answer"
-            )
+            with logged_as(answer.x_request_id):
+                broken = client_error(
+                    error, output.request_id, "converting the output failed", "convert this answer"
+                )
             return [self._break_off(output, answer, broken)]
 
-    def _count(self, timing: RequestTiming, now_seconds: float) -> None:
+    def _count(self, timing: RequestTiming, admitted_seconds: float, now_seconds: float) -> None:
         seconds = timing.token(now_seconds)
         if timing.num_tokens == 1:
             self._metrics.first_token(seconds)
+            self._metrics.admitted(max(0.0, admitted_seconds - timing.arrival_seconds))
         else:
             self._metrics.inter_token(seconds)
 
@@ -179,14 +180,16 @@ class ResultsThread:
         answer = self._answers.pop(request_id, None)
         if answer is None:
             return Finished(request_id, reason, Usage(0, 0))
-        with structlog.contextvars.bound_contextvars(x_request_id=answer.x_request_id):
+        with logged_as(answer.x_request_id):
             log_finished(request_id, reason, answer.usage, [choice.timing for choice in answer.choices])
+        if reason is not FinishReason.CANCELLED:
+            self._metrics.answered(time.monotonic() - answer.choices[0].timing.arrival_seconds)
         return Finished(request_id, reason, answer.usage)
 
     def _fail(self, request_id: str, error: ApiError, x_request_id: str) -> Failed:
         self._answers.pop(request_id, None)
         log_unanswered = log_refused if isinstance(error, InvalidRequestError) else log_failed
-        with structlog.contextvars.bound_contextvars(x_request_id=x_request_id):
+        with logged_as(x_request_id):
             log_unanswered(request_id, error)
         return Failed(request_id, error)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api.config import ServerConfig
+from api.server_handler import ServerHandler
 from api.serving.server import DrainingServer
 from api.serving.sockets import open_socket, url_of
 from app import create_app
@@ -15,12 +16,15 @@ from tests.fakes.server_handler import FakeServerHandler
 
 
 @contextmanager
-def live_server(handler: FakeServerHandler, config: ServerConfig | None = None) -> Iterator[str]:
+def live_server(
+    handler: FakeServerHandler | ServerHandler, config: ServerConfig | None = None
+) -> Iterator[str]:
     """Yields the URL."""
     config = config or ServerConfig()
+    typed = handler if isinstance(handler, ServerHandler) else handler.typed
     sock = open_socket("127.0.0.1", 0)
     url = url_of(sock)
-    server = DrainingServer(config, create_app(config, handler.typed), handler.typed, url)
+    server = DrainingServer(config, create_app(config, typed), typed, url)
     thread = threading.Thread(target=server.run, args=([sock],), daemon=True)
     thread.start()
     wait_until(lambda: server.started)

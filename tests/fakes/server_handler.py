@@ -19,7 +19,10 @@ from api.events import (
     ToolCallDelta,
     Usage,
 )
+from api.observability.metrics import Metrics
 from api.server_handler import Health, ServedModel, ServerHandler
+from api.server_stats import ServerStats
+from api.stats import DeviceBytes, SchedulerStats
 from api.threads.contracts import Question, RequestReader
 from api.types import ChatPrompt, FinishReason, GenerationRequest
 
@@ -173,3 +176,7 @@ class FakeServerHandler:
 
     def stats(self) -> dict[str, Any]:
         return {"uptime_seconds": 1.5}
+
+    def read_stats(self) -> ServerStats:
+        metrics, nothing = Metrics().snapshot(), (SchedulerStats(), DeviceBytes())
+        return ServerStats(self.health.status, {}, metrics, *nothing, 0, 0, max_running=32)

@@ -19,7 +19,7 @@ from api.config import ServerConfig
 from api.errors import NotServingError, ServerSideError, StartupError
 from api.events import Failed
 from api.server_handler import Health
-from api.serving.exit_codes import STARTUP_ERROR_CODE
+from api.serving.process_end import STARTUP_ERROR_CODE
 from api.serving.server import serve
 from api.serving.sockets import open_socket, url_of
 from api.serving.supervision import Supervision

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.observability.histogram import Histogram, RateWindow
+from api.observability.histogram import COUNT_BOUNDS, SECONDS_BOUNDS, Histogram, RateWindow
 
 
 @given(st.lists(st.floats(2e-5, 1e4), min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
@@ -63,3 +63,35 @@ def test_the_window_stays_small(steps: list[tuple[int, float]]) -> None:
         assert len(window._seconds) <= 11
         assert window.per_second(now_seconds) >= 0
     assert window.total == sum(count for count, _ in steps)
+
+
+@given(st.lists(st.floats(0, 1e5), max_size=100), st.sampled_from(SECONDS_BOUNDS))
+def test_a_bound_tells_exactly_how_many_do_not_exceed_it(values: list[float], bound: float) -> None:
+    histogram = Histogram()
+    for value in [*values, bound]:
+        histogram.add(value)
+    assert histogram.cumulated([bound]) == [(bound, 1 + sum(value <= bound for value in values))]
+
+
+def test_bounds_are_round_and_in_order() -> None:
+    assert list(SECONDS_BOUNDS) == sorted(set(SECONDS_BOUNDS))
+    assert {1e-5, 0.001, 0.0316, 1.0, 1000.0, 10_000.0} <= set(SECONDS_BOUNDS)
+    assert max(len(str(bound)) for bound in SECONDS_BOUNDS) <= 8
+
+
+def test_counts_have_buckets_of_their_own() -> None:
+    histogram = Histogram(COUNT_BOUNDS)
+    for rows in (1, 2, 3, 4, 10**6):
+        histogram.add(rows)
+    assert histogram.cumulated([1, 2, 4]) == [(1, 1), (2, 2), (4, 4)]
+    assert (histogram.count, histogram.total_seconds) == (5, 1_000_010)
+    assert histogram.percentile(1.0) == 10**6
+
+
+def test_a_copy_is_on_its_own() -> None:
+    histogram = Histogram()
+    histogram.add(2.0)
+    copy = histogram.copy()
+    histogram.add(1.0)
+    assert copy.snapshot() == {"count": 1, "mean": 2.0, "max": 2.0, "p50": 2.0, "p90": 2.0, "p99": 2.0}
+    assert histogram.count == 2

@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
 
 from api.observability.metrics import Metrics
+from api.stats import StepTimes
 
 
 class Clock:
@@ -84,3 +90,82 @@ def test_counts_are_exact_under_many_threads() -> None:
         thread.join()
     snapshot = metrics.snapshot()
     assert snapshot["requests"]["received"] == snapshot["inter_token_seconds"]["count"] == 2000
+
+
+def test_a_requests_way_in_and_out() -> None:
+    metrics = Metrics()
+    metrics.prompt_accepted(7)
+    metrics.prompt_accepted(5)
+    metrics.admitted(0.5)
+    metrics.answered(3.0)
+    snapshot = metrics.snapshot()
+    assert snapshot["tokens"]["accepted_prompt_total"] == 12
+    assert (snapshot["queue_seconds"]["count"], snapshot["queue_seconds"]["max"]) == (1, 0.5)
+    assert (snapshot["end_to_end_seconds"]["count"], snapshot["end_to_end_seconds"]["max"]) == (1, 3.0)
+
+
+def test_rows_tokens_and_times_of_steps() -> None:
+    metrics = Metrics()
+    times = StepTimes(plan_seconds=0.1, read_seconds=0.2, dispatch_seconds=0.3, update_seconds=0.4)
+    for num_rows in (10, 30, 0):  # the last one only reads back
+        metrics.step_done(
+            1.0, num_prompt_tokens=0, num_output_tokens=4, num_running=1, num_rows=num_rows, times=times
+        )
+    snapshot = metrics.snapshot()
+    assert snapshot["step_rows"] == {"count": 2, "mean": 20.0, "max": 30}
+    assert snapshot["step_tokens"] == {"count": 2, "mean": 4.0, "max": 4}
+    parts = snapshot["step_parts_seconds"]
+    assert parts == {
+        "plan": pytest.approx(0.3),
+        "read": pytest.approx(0.6),
+        "dispatch": pytest.approx(0.9),
+        "update": pytest.approx(1.2),
+    }
+    assert sum(parts.values()) == pytest.approx(3 * times.total_seconds)
+
+
+def test_histograms_are_copies() -> None:
+    metrics = Metrics()
+    before = metrics.histograms()
+    metrics.inter_token(0.1)
+    assert (before.inter_token.count, metrics.histograms().inter_token.count) == (0, 1)
+
+
+def observations(metrics: Metrics) -> dict[str, Callable[[], None]]:
+    """What is called for each token and for each step."""
+    step = {"num_prompt_tokens": 3, "num_output_tokens": 4, "num_running": 4, "num_rows": 7}
+    times = StepTimes(0.1, 0.2, 0.3, 0.4)
+    return {
+        "token": lambda: metrics.inter_token(0.0123),
+        "step": lambda: metrics.step_done(0.05, **step, times=times),  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize("name", ["token", "step"])
+def test_nothing_grows_with_tokens_and_steps(name: str) -> None:
+    observe = observations(Metrics(lambda: 5.0))[name]
+    for _ in range(1000):  # lets numbers outgrow those that Python keeps ready
+        observe()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(5000):
+            observe()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 2000
+
+
+@pytest.mark.parametrize(("name", "limit_seconds"), [("token", 10e-6), ("step", 50e-6)])
+def test_observing_costs_microseconds(name: str, limit_seconds: float) -> None:
+    """Far above what it takes; a loop over buckets or an allocation for each label would not pass."""
+    observe = observations(Metrics())[name]
+
+    def seconds_each() -> float:
+        started_seconds = time.perf_counter()
+        for _ in range(2000):
+            observe()
+        return (time.perf_counter() - started_seconds) / 2000
+
+    assert min(seconds_each() for _ in range(5)) < limit_seconds

@@ -12,7 +12,7 @@ from api.errors import ServerSideError
 from api.events import Failed, TextEvent
 from api.server_state import Health
 from api.serving import server
-from api.serving.exit_codes import ENGINE_DEAD_CODE
+from api.serving.process_end import ENGINE_DEAD_CODE
 from api.types import GenerationRequest
 from tests.fakes.live_server import live_server, wait_until
 from tests.fakes.server_handler import FakeServerHandler

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from api.text.fragments import Fragment
 from api.text.sections import Markers, Section, SectionChange, SectionSplitter, SectionText
+from api.text.token_fragments import Fragment
 
 MARKERS: Markers = {
     Section.CONTENT: {"<a>": Section.REASONING, "x<a>y": Section.HEADER},

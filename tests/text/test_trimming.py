@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.events import TokenLogprob
-from api.text.fragments import Fragment
+from api.text.token_fragments import Fragment
 from api.text.trimming import EdgeTrimmer
 
 

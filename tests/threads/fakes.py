@@ -112,6 +112,7 @@ class FakePromptReader:
             sampling=request.sampling,
             eos_token_ids=frozenset({EOS}),
             choice_index=choice_index,
+            x_request_id=request.x_request_id,
         )
 
 
@@ -250,6 +251,7 @@ class FakeGrammars:
         client_id: str,
         is_wanted: Callable[[], bool],
         deliver: Callable[[Any], None],
+        x_request_id: str = "",
     ) -> None:
         self.waiting.append((job, is_wanted, deliver))
 

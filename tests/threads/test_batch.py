@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from concurrent.futures import Future
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.engine.cpu.denormals import flushed_denormals
 from api.engine.sequences.sequence import Sequence
@@ -219,3 +222,48 @@ def test_it_loads_and_steps_without_denormal_numbers() -> None:
     stage.thread.run()
     assert seen[0] == seen[1]
     assert smallest_normal / 2 > 0
+
+
+def test_a_step_that_raises_is_logged_with_the_names_of_its_requests() -> None:
+    stage = create_ending_stage()
+    for request_id in ("bad", "good"):
+        request = replace(
+            create_request(request_id, "#" if request_id == "bad" else "x!"), x_request_id=request_id
+        )
+        stage.inbox.put(stage.engine.prompt_reader.read(request)[0][0])
+    with capture_logs() as lines:
+        stage.thread.run()
+    assert [(line["event"], line["x_request_ids"], line["num_spans"]) for line in lines] == [
+        ("step failed", ["bad", "good"], 2),
+        ("step failed", ["bad"], 1),
+    ]
+
+
+def test_names_are_forgotten_with_the_sequences_that_a_plan_says_have_ended() -> None:
+    stage = create_ending_stage()
+    scheduler, schedule = stage.engine.scheduler, stage.engine.scheduler.schedule
+    scheduler.schedule = lambda: replace(schedule(), ended=(0,))  # type: ignore[method-assign]
+    stage.inbox.put(stage.read("a", "ab!"))
+    stage.thread.run()
+    assert stage.thread._x_request_ids == {}
+
+
+def test_the_parts_of_a_step_are_all_of_it() -> None:
+    stage = create_ending_stage()
+    step = stage.engine.generator.step
+
+    def slow_step(plan: StepPlan) -> list[SampledToken]:
+        time.sleep(0.02)
+        stage.engine.generator.read_seconds = time.monotonic()
+        time.sleep(0.01)
+        return step(plan)
+
+    stage.engine.generator.step = slow_step  # type: ignore[method-assign]
+    stage.inbox.put(stage.read("a", "ab!"))
+    stage.thread.run()
+    snapshot = stage.metrics.snapshot()
+    parts, steps = snapshot["step_parts_seconds"], snapshot["step_seconds"]
+    assert parts["read"] >= 3 * 0.02
+    assert parts["dispatch"] >= 3 * 0.01
+    assert sum(parts.values()) == pytest.approx(steps["mean"] * steps["count"], abs=1e-4)
+    assert (snapshot["step_rows"]["count"], snapshot["step_rows"]["max"]) == (3, 3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -333,3 +334,23 @@ def test_a_stop_string_hides_the_end_behind_it() -> None:
     opening = Opened("a", (PromptPipelineFake(("h",)),), 1, 3, arrival_seconds=0.0)
     events = Stage().run(opening, StepOutputs([token("h"), ended(FinishReason.STOP)]))
     assert delta("[!]") not in events
+
+
+def test_the_way_of_a_request_is_timed() -> None:
+    stage = Stage()
+    first = replace(token("a"), admitted_seconds=0.25)
+    stage.run(
+        opened(), StepOutputs([first]), *steps("b"), StepOutputs([token("!", reason=FinishReason.STOP)])
+    )
+    snapshot = stage.metrics.snapshot()
+    assert (snapshot["queue_seconds"]["count"], snapshot["queue_seconds"]["max"]) == (1, 0.25)
+    assert snapshot["end_to_end_seconds"]["count"] == 1
+    assert snapshot["end_to_end_seconds"]["max"] >= snapshot["time_to_first_token_seconds"]["max"] > 0
+    assert snapshot["tokens"]["accepted_prompt_total"] == 3
+
+
+def test_who_was_cancelled_or_failed_has_no_time_to_the_end() -> None:
+    stage = Stage()
+    broken = StepOutput("b", error=ServerSideError("broken"))
+    stage.run(opened("a"), opened("b"), StepOutputs([broken]), Cancel("a"))
+    assert stage.metrics.snapshot()["end_to_end_seconds"]["count"] == 0

@@ -1,4 +1,4 @@
-"""Which of the possible chunks a step reads beside running streams: by what each adds to the plain step."""
+"""Which of the possible chunks a step prefills beside running streams: by what each adds to a plain one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from api.engine.budget.prompt_line import PromptLine
 _FREE_SHARE = 0.02
 # Rows that add no more than this part of the plain step trouble nobody, so prompts need not be spread.
 _CHEAP_SHARE = 0.5
-# What a prompt that is in time may cost in throughput, where reading it in other chunks would be cheaper.
+# What a prompt that is in time may cost in throughput, where its prefill in other chunks would be cheaper.
 _MOST_LOSS = 0.05
 # So late, as a multiple of what is due, it may cost more; so late, others wait longer than the target.
 _LATE = 1.0
 _VERY_LATE = 2.0
-# Then a chunk may take so many steps of all streams: by more, little is read sooner.
+# Then a chunk may take so many steps of all streams: by more, little is prefilled sooner.
 _MOST_STEPS = 2
 # Where even the smallest chunk misses the target: larger ones may miss it so many times as far, if they cost
 # less by more than the loss that is allowed then.
@@ -38,7 +38,7 @@ class Running:
     """The streams that a chunk holds up, and what their tokens cost."""
 
     plain_seconds: float  # of their step without prompts
-    full_seconds: float  # of such a step once those that are being read take part in it
+    full_seconds: float  # of such a step once those that are being prefilled take part in it
     num_streams: int  # that do then
     # What is forgone while prompts wait, as a part of the time: the tokens that they would add to each plain
     # step, less what their rows would cost.

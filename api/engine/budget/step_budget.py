@@ -1,4 +1,4 @@
-"""How many prompt rows a step may read beside running streams, from the times of the steps before."""
+"""How many prompt rows a step may prefill beside running streams, from the times of the steps before."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from api.engine.device.row_sizes import padded_rows
 _SMALLEST_CHUNK_TOKENS = 16
 _FEWEST_TOKENS = 8  # of a chunk that ends a size that the device likes
 _SLOPE_ROWS = 64  # further rows over which the seconds of one are taken
-_FEWEST_READ_TOKENS = 256  # in a step of several prompts and nobody else: their last rows are sampled from
+_FEWEST_PREFILL_TOKENS = 256  # in a step of several prompts and nobody else: their last rows are sampled from
 _NEARLY_LEAST = 1.03  # of a row's cost
-# A prompt may wait for so many plain steps beside the time that its reading takes.
+# A prompt may wait for so many plain steps beside the time that its prefill takes.
 _DUE_STEPS = 4
 
 
@@ -60,7 +60,7 @@ class StepBudget:
 
     @property
     def seconds_per_row(self) -> float:
-        """Of a further row beside the running streams; 0 before any step that read prompts was timed."""
+        """Of a further row beside the running streams; 0 before any step with prompt rows was timed."""
         if not self._knows_prompts:
             return 0.0
         few, many = self._curve.seconds(self._plain_rows), self._curve.seconds(self._plain_rows + _SLOPE_ROWS)
@@ -93,7 +93,7 @@ class StepBudget:
         stretch = 1 + plain / max(1e-9, smallest, self._stall_seconds)
         lateness, sizes = 0.0, []
         for num_tokens, waited_seconds in waiting:
-            due = self.read_seconds(num_tokens) * stretch + _DUE_STEPS * plain
+            due = self.prefill_seconds(num_tokens) * stretch + _DUE_STEPS * plain
             lateness = max(lateness, waited_seconds / due if due else 0.0)
             sizes.append(num_tokens)
         return PromptLine(tuple(sizes), lateness)
@@ -114,24 +114,26 @@ class StepBudget:
         return choose_chunk(chunks, running, self._stall_seconds, line).num_rows
 
     def _fewest_efficient_rows(self) -> int:
-        """Of a step that only reads: with more, a row would cost nearly the same, and all would end later."""
+        """Of a step that only prefills: with more, a row costs nearly the same, and all end later."""
         edges = [edge for edge in self._edges if edge <= self.max_step_tokens]
         costs = {edge: self._size(edge).seconds / edge for edge in edges}
         limit = _NEARLY_LEAST * min(costs.values())
         efficient = [edge for edge in edges if costs[edge] <= limit]
-        return max(efficient[0], min(_FEWEST_READ_TOKENS, self.max_step_tokens))
+        return max(efficient[0], min(_FEWEST_PREFILL_TOKENS, self.max_step_tokens))
 
-    def _running(self, num_decode_rows: int, plain_seconds: float, num_reading: int) -> Running:
-        num_streams = num_decode_rows + num_reading
+    def _running(self, num_decode_rows: int, plain_seconds: float, num_prefilling: int) -> Running:
+        num_streams = num_decode_rows + num_prefilling
         full_seconds = max(1e-9, self._curve.seconds(self._padded(num_streams)))
         doubled_seconds = self._curve.seconds(self._padded(2 * num_decode_rows))
         fixed_share = max(0.0, 2 - doubled_seconds / max(1e-9, plain_seconds))
-        return Running(plain_seconds, full_seconds, num_streams, fixed_share * num_reading / num_decode_rows)
+        return Running(
+            plain_seconds, full_seconds, num_streams, fixed_share * num_prefilling / num_decode_rows
+        )
 
     def _chunks(
         self, num_decode_rows: int, plain_seconds: float, context: int, num_tokens: int
     ) -> list[Chunk]:
-        """Those that end at a size worth telling apart, up to the first that reads so many tokens."""
+        """Those that end at a size worth telling apart, up to the first that takes so many tokens."""
         chunks: list[Chunk] = []
         context_seconds = context * self._curve.context_seconds
         for edge in self._edges[bisect_left(self._edges, num_decode_rows + _FEWEST_TOKENS) :]:
@@ -153,8 +155,8 @@ class StepBudget:
         """Of a decode step; 0 while nothing is known."""
         return self._curve.seconds(self._padded(num_rows))
 
-    def read_seconds(self, num_tokens: int) -> float:
-        """What reading so many tokens takes by itself."""
+    def prefill_seconds(self, num_tokens: int) -> float:
+        """What the prefill of so many tokens takes by itself."""
         edge = self._edges[min(bisect_left(self._edges, num_tokens), len(self._edges) - 1)]
         return self._size(edge).seconds * num_tokens / edge
 

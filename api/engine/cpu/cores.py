@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from api.control_groups import control_group_folders
+
 _ROOT = Path("/")
 
 
@@ -25,11 +27,9 @@ def usable_cores(root: Path = _ROOT) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Cores' worth of time that each group above this process allows; both generations of control groups."""
-    mount = root / "sys/fs/cgroup"
-    for folder in _folders(root, "", mount):
+    """Cores' worth of time that each group above this process allows."""
+    for folder in control_group_folders("cpu", root):
         yield from _quota(folder / "cpu.max")
-    for folder in _folders(root, "cpu", mount / "cpu"):
         yield from _quota(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us")
 
 
@@ -40,18 +40,3 @@ def _quota(*files: Path) -> Iterator[float]:
         return
     if quota > 0 and period > 0:
         yield quota / period
-
-
-def _folders(root: Path, controller: str, top: Path) -> list[Path]:
-    """From this process's group up to the top; a container often sees its own group as the top."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
-    folders = [top]
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            group = top / path.lstrip("/")
-            folders += [group, *(each for each in group.parents if each.is_relative_to(top))]
-    return list(dict.fromkeys(folders))

@@ -15,7 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 _TRIED_BYTES = 64 * 1024**2  # of weights: more than caches hold
-_TRIED_ROWS = (1, 8, 32, 128)  # decoding, and reading prompts
+_TRIED_ROWS = (1, 8, 32, 128)  # decode, and prefill
 _NUM_TRIES = 5
 _LEAST_GAIN = 0.97  # of the time
 

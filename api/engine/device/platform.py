@@ -1,4 +1,8 @@
-"""What differs between Metal, CUDA and the CPU backend, in one place."""
+"""What differs between Metal, CUDA and the CPU backend, and is known before anything is measured.
+
+What must be known before mlx is imported, or of the machine's memory, is said elsewhere:
+``cpu/blas/load.py``, ``free_memory.py``.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class Platform:
     is_cpu: bool
     max_step_tokens: int  # rows of one forward beyond which nothing is gained per row
     row_multiple: int  # forwards are filled up to a multiple of this many rows
-    dispatch_blocks: bool  # MLX's CPU backend computes nearly all of a step before it takes the rest
+    dispatch_waits: bool  # MLX's CPU backend computes nearly all of a step before it takes the rest
     compiles_steps: bool  # whether decode steps are traced by mx.compile; on a CPU that needs a C++ compiler
     first_chunk_tokens: int  # prompt rows beside running streams before any step was timed
     exp: Callable[[mx.array], mx.array]  # for x <= 0
@@ -55,7 +59,7 @@ def cpu_platform() -> Platform:
         is_cpu=True,
         max_step_tokens=256,
         row_multiple=_CPU_ROW_MULTIPLE,
-        dispatch_blocks=True,
+        dispatch_waits=True,
         compiles_steps=False,
         first_chunk_tokens=64,
         exp=cpu_functions.exp_nonpositive,
@@ -77,7 +81,7 @@ def gpu_platform() -> Platform:
         is_cpu=False,
         max_step_tokens=2048,
         row_multiple=1,
-        dispatch_blocks=False,
+        dispatch_waits=False,
         compiles_steps=True,
         first_chunk_tokens=256,
         exp=exp_nonpositive,

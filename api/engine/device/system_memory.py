@@ -7,6 +7,8 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+from api.control_groups import control_group_folders
+
 _ROOT = Path("/")
 # The files of both generations of Linux's control groups: limit, use, and the page cache, which the kernel
 # gives back first, so it counts as free.
@@ -54,7 +56,7 @@ def _kilobyte_lines(path: Path) -> dict[str, int]:
 
 def _cgroups_bytes(root: Path) -> Iterator[int]:
     """What each group that this process is in leaves to it."""
-    for folder in _cgroup_folders(root):
+    for folder in control_group_folders("memory", root):
         for limit_name, used_name, cache_name in _CGROUP_FILES:
             try:
                 limit = int((folder / limit_name).read_text())
@@ -63,23 +65,6 @@ def _cgroups_bytes(root: Path) -> Iterator[int]:
             except (OSError, ValueError):  # no limit is spelled "max"
                 continue
             yield max(0, limit - used + reclaimable)
-
-
-def _cgroup_folders(root: Path) -> list[Path]:
-    """From this process's groups up to the top; a container often sees its own group as the top."""
-    mount = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
-    folders = [mount, mount / "memory"]
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
-            top = mount / controllers
-            group = top / path.lstrip("/")
-            folders += [group, *(each for each in group.parents if each.is_relative_to(top))]
-    return list(dict.fromkeys(folders))
 
 
 def _stat_bytes(path: Path, wanted: str) -> int:

@@ -1,4 +1,4 @@
-"""A kept block as a file: safetensors, whose header is known to the byte before the file is opened.
+"""A saved block as a file: safetensors, whose header is known to the byte before the file is opened.
 
 The header holds the block's key, a checksum of the data and the arrays' types and shapes. A reader knows
 all of that or computes it, so it compares instead of parsing: a file is as it was written, or damaged.

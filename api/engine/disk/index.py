@@ -7,7 +7,6 @@ written. Use is a file's time of modification, which readers set without telling
 
 from __future__ import annotations
 
-import heapq
 import os
 import re
 import secrets
@@ -15,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from api.engine.disk.format import PARTIAL_SUFFIX, SUFFIX
@@ -25,24 +23,8 @@ from api.engine.memory.block_keys import parent_of, short_key
 # Nothing else is counted, and nothing else is ever removed: the folder may hold files of other people.
 _FOLDER_NAME = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _FILE_NAME = re.compile(rf"([0-9a-f]{{64}}-[0-9a-f]{{16}})({re.escape(SUFFIX)}|{re.escape(PARTIAL_SUFFIX)})")
-_Place = tuple[str, str]  # folder's name, short key
-
-
-@dataclass(slots=True)
-class _File:
-    folder: str
-    key: str
-    num_bytes: int
-    used_ns: int
-
-    @property
-    def place(self) -> _Place:
-        return self.folder, short_key(self.key)
-
-    @property
-    def parent(self) -> _Place | None:
-        parent = parent_of(self.key)
-        return None if parent is None else (self.folder, parent)
+_Name = tuple[str, str]  # folder's name, key
+_Place = tuple[str, str]  # folder's name, short key: so keys tell what a block builds on
 
 
 class DiskIndex:
@@ -52,16 +34,15 @@ class DiskIndex:
         self._root = root
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
-        self._files: dict[tuple[str, str], _File] = {}  # by folder's name and key
+        self._bytes_of: dict[_Name, int] = {}
         self._num_at: Counter[_Place] = Counter()
-        self._num_children: Counter[_Place] = Counter()
-        self._oldest: list[tuple[int, str, str]] = []  # a heap of (used, folder's name, key), some outdated
-        self._blocked: dict[_Place, list[_File]] = {}  # taken off the heap: others build on them
+        self._num_children: Counter[_Place | None] = Counter()
+        self._line: list[tuple[_Name, int]] = []  # of the last look, with times of use; its end goes first
         self._signature = ""  # what the lock's file said when this index was right
 
     @property
     def num_blocks(self) -> int:
-        return len(self._files)
+        return len(self._bytes_of)
 
     @contextmanager
     def open(self) -> Iterator[float]:
@@ -82,124 +63,112 @@ class DiskIndex:
         self.limit_bytes = limit_bytes
         self._evict_down_to(limit_bytes, spared=None)
 
-    def holds(self, folder: Path, key: str, num_bytes: int) -> bool:
+    def holds(self, path: Path, num_bytes: int) -> bool:
         """Whether the block is there; one without a state is smaller, and does not count as one with it."""
-        file = self._files.get((folder.name, key))
-        return file is not None and file.num_bytes >= num_bytes and self._still_exists(file)
+        name = _name(path)
+        if name in self._bytes_of and not path.exists():  # a reader found it damaged
+            self._forget(name)
+        return self._bytes_of.get(name, -1) >= num_bytes
 
-    def has_parent(self, folder: Path, key: str) -> bool:
+    def has_parent(self, path: Path) -> bool:
         """Whether anybody can reach the block: that before it is there, or there is none."""
-        parent = parent_of(key)
-        return parent is None or (folder.name, parent) in self._num_at
+        parent = _parent(_name(path))
+        return parent is None or self._num_at[parent] > 0
 
-    def make_room(self, folder: Path, key: str, num_bytes: int) -> bool:
-        """Removes files until so many bytes are free, but not the one that ``key`` builds on."""
-        parent = parent_of(key)
-        spared = None if parent is None else (folder.name, parent)
-        self._evict_down_to(self.limit_bytes - num_bytes, spared)
+    def make_room(self, path: Path, num_bytes: int) -> bool:
+        """Removes files until so many bytes are free, but not the one that ``path`` builds on."""
+        self._evict_down_to(self.limit_bytes - num_bytes, spared=_parent(_name(path)))
         return self.used_bytes + num_bytes <= self.limit_bytes
 
-    def add(self, folder: Path, key: str, num_bytes: int, used_ns: int) -> None:
+    def add(self, path: Path, num_bytes: int) -> None:
         """The file is written."""
-        known = self._files.get((folder.name, key))
-        if known is not None:
-            self._forget(known)
-        self._insert(_File(folder.name, key, num_bytes, used_ns))
+        self._forget(_name(path))
+        self._remember(_name(path), num_bytes)
 
-    # --- what lies there -------------------------------------------------------------------------
+    def _remember(self, name: _Name, num_bytes: int) -> None:
+        self._bytes_of[name] = num_bytes
+        self.used_bytes += num_bytes
+        self._num_at[_place(name)] += 1
+        self._num_children[_parent(name)] += 1
 
-    def _scan(self) -> None:
-        for state in (self._files, self._num_at, self._num_children, self._oldest, self._blocked):
-            state.clear()
-        self.used_bytes = 0
-        for folder in os.scandir(self._root):
-            if _FOLDER_NAME.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
-                for entry in os.scandir(folder):
-                    self._find(folder.name, entry)
-
-    def _find(self, folder: str, entry: os.DirEntry[str]) -> None:
-        match = _FILE_NAME.fullmatch(entry.name)
-        if match is None or not entry.is_file(follow_symlinks=False):
-            return
-        with suppress(FileNotFoundError):  # a reader found it damaged, just now
-            if match[2] == PARTIAL_SUFFIX:
-                os.unlink(entry.path)  # whoever wrote it is gone: that needs the lock
-                return
-            stat = entry.stat(follow_symlinks=False)
-            self._insert(_File(folder, match[1], stat.st_size, stat.st_mtime_ns))
-
-    def _insert(self, file: _File) -> None:
-        self._files[file.folder, file.key] = file
-        self._num_at[file.place] += 1
-        self.used_bytes += file.num_bytes
-        if file.parent is not None:
-            self._num_children[file.parent] += 1
-        self._offer(file)
-
-    def _forget(self, file: _File) -> None:
-        del self._files[file.folder, file.key]
-        self.used_bytes -= file.num_bytes
-        _decrease(self._num_at, file.place)
-        if file.parent is not None and not _decrease(self._num_children, file.parent):
-            for parent in self._blocked.pop(file.parent, ()):
-                self._offer(parent)
-
-    def _still_exists(self, file: _File) -> bool:
-        if self._path(file).exists():
-            return True
-        self._forget(file)
-        return False
-
-    def _path(self, file: _File) -> Path:
-        return self._root / file.folder / f"{file.key}{SUFFIX}"
-
-    # --- which one goes --------------------------------------------------------------------------
+    def _forget(self, name: _Name) -> None:
+        if (num_bytes := self._bytes_of.pop(name, None)) is not None:
+            self.used_bytes -= num_bytes
+            self._num_at[_place(name)] -= 1
+            self._num_children[_parent(name)] -= 1
 
     def _evict_down_to(self, num_bytes: int, spared: _Place | None) -> None:
-        set_aside = []
-        while self.used_bytes > num_bytes and (file := self._oldest_end()) is not None:
-            if file.place == spared:
-                set_aside.append(file)
-                continue
-            self._path(file).unlink(missing_ok=True)
-            self._forget(file)
-        for file in set_aside:
-            self._offer(file)
+        self._evict_from_line(num_bytes, spared)
+        if self.used_bytes > num_bytes:
+            self._scan()
+            self._evict_from_line(num_bytes, spared)
 
-    def _oldest_end(self) -> _File | None:
-        """Takes it off the heap."""
-        while self._oldest:
-            used_ns, *name = heapq.heappop(self._oldest)
-            file = self._files.get((name[0], name[1]))
-            if file is None or file.used_ns != used_ns:
-                continue
-            if self._num_children[file.place]:
-                self._blocked.setdefault(file.place, []).append(file)
-            elif self._is_up_to_date(file):
-                return file
+    def _evict_from_line(self, num_bytes: int, spared: _Place | None) -> None:
+        """Whoever was used or built on since the last look stands behind all of this line by now."""
+        while self._line and self.used_bytes > num_bytes:
+            name, used_ns = self._line.pop()
+            path = self._root / name[0] / f"{name[1]}{SUFFIX}"
+            is_end = _place(name) != spared and not self._num_children[_place(name)]
+            if is_end and _used_ns(path) in (used_ns, None):
+                path.unlink(missing_ok=True)
+                self._forget(name)
+
+    def _scan(self) -> None:
+        """Sees what lies there, and who goes first; nobody goes before those that build on him."""
+        self.used_bytes = 0
+        for known in (self._bytes_of, self._num_at, self._num_children):
+            known.clear()
+        used_ns: dict[_Name, int] = {}
+        for name, stat in _blocks(self._root):
+            self._remember(name, stat.st_size)
+            used_ns[name] = stat.st_mtime_ns
+        self._line = _in_line(used_ns)
+
+
+def _in_line(used_ns: dict[_Name, int]) -> list[tuple[_Name, int]]:
+    """Those used last first, each behind what it builds on. Empties ``used_ns``."""
+    at: dict[_Place | None, _Name] = {_place(name): name for name in used_ns}
+    line: list[tuple[_Name, int]] = []
+    for name in sorted(used_ns, key=used_ns.__getitem__, reverse=True):
+        chain: list[tuple[_Name, int]] = []
+        while name in used_ns:
+            chain.append((name, used_ns.pop(name)))
+            name = at.get(_parent(name), name)
+        line += reversed(chain)
+    return line
+
+
+def _blocks(root: Path) -> Iterator[tuple[_Name, os.stat_result]]:
+    """All that are there. Half a file is removed, as whoever wrote it is gone: that needs the lock."""
+    for folder in os.scandir(root):
+        if _FOLDER_NAME.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
+            for entry in os.scandir(folder):
+                match = _FILE_NAME.fullmatch(entry.name)
+                if match is None or not entry.is_file(follow_symlinks=False):
+                    continue
+                with suppress(FileNotFoundError):  # a reader found it damaged, just now
+                    if match[2] == PARTIAL_SUFFIX:
+                        os.unlink(entry.path)
+                    else:
+                        yield (folder.name, match[1]), entry.stat(follow_symlinks=False)
+
+
+def _used_ns(path: Path) -> int | None:
+    """None for a file that is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
         return None
 
-    def _is_up_to_date(self, file: _File) -> bool:
-        """Whether nobody has used it since; else it takes its new place, or is gone."""
-        try:
-            used_ns = self._path(file).stat().st_mtime_ns
-        except FileNotFoundError:
-            self._forget(file)
-            return False
-        if used_ns == file.used_ns:
-            return True
-        file.used_ns = used_ns
-        self._offer(file)
-        return False
 
-    def _offer(self, file: _File) -> None:
-        heapq.heappush(self._oldest, (file.used_ns, file.folder, file.key))
+def _name(path: Path) -> _Name:
+    return path.parent.name, path.stem
 
 
-def _decrease(counts: Counter[_Place], place: _Place) -> int:
-    """Returns what is left; nothing is kept of a count that is zero."""
-    counts[place] -= 1
-    left = counts[place]
-    if not left:
-        del counts[place]
-    return left
+def _place(name: _Name) -> _Place:
+    return name[0], short_key(name[1])
+
+
+def _parent(name: _Name) -> _Place | None:
+    parent = parent_of(name[1])
+    return None if parent is None else (name[0], parent)

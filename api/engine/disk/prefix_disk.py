@@ -15,7 +15,7 @@ from api.stats import PrefixDiskStats
 
 
 class Keeper(Protocol):
-    """The arrays of kept blocks."""
+    """The arrays of cached blocks."""
 
     def insert(self, block_id: int, arrays: Iterable[HostArray]) -> None: ...
 
@@ -49,7 +49,7 @@ class PrefixDisk:
         return self._reader.begin(sequence)
 
     def adopt(self, read: BlocksRead) -> None:
-        """Batch thread, between two steps: keeps the blocks, as many as memory has room for.
+        """Batch thread, between two steps: caches the blocks, as many as memory has room for.
 
         What gives way to them goes at once, so the account of bytes is the truth before the next plan too.
         """

@@ -1,4 +1,4 @@
-"""Reads from disk what a prompt begins with, as far as it is not in memory anyway."""
+"""Reads from disk the cached blocks that a prompt begins with, as far as they are not in memory anyway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _UNDER_WAY_BYTES = 128 * 1024**2
 _PIECE_BYTES = 16 * 1024**2
 _PIECE_BLOCKS = 32
-# A batch thread that takes nothing for so long is stuck: its prompts are read without the disk.
+# A batch thread that takes nothing for so long is stuck: its prompts are prefilled without the disk.
 _LONGEST_WAIT_SECONDS = 5.0
 
 

@@ -1,4 +1,4 @@
-"""Writes kept blocks to disk behind the batch thread's back: whoever computes never waits for a file."""
+"""Writes saved blocks to disk behind the batch thread's back: whoever computes never waits for a file."""
 
 from __future__ import annotations
 
@@ -104,15 +104,13 @@ class BlockWriter:
         return _RESTS_PER_SCAN * scan_seconds
 
     def _write(self, waiting: _Waiting) -> None:
-        key, layout = waiting.key, layout_of(waiting.arrays)
-        num_bytes = file_bytes(key, layout)
-        if self._index.holds(self._folder, key, num_bytes):
+        path = self._folder / f"{waiting.key}{SUFFIX}"
+        num_bytes = file_bytes(waiting.key, layout_of(waiting.arrays))
+        if self._index.holds(path, num_bytes):
             return
-        has_parent = self._index.has_parent(self._folder, key)
-        if not has_parent or not self._index.make_room(self._folder, key, num_bytes):
+        if not self._index.has_parent(path) or not self._index.make_room(path, num_bytes):
             self._num_unwritten += 1
             return
-        path = self._folder / f"{key}{SUFFIX}"
-        write_block(path, key, waiting.arrays)
-        self._index.add(self._folder, key, num_bytes, path.stat().st_mtime_ns)
+        write_block(path, waiting.key, waiting.arrays)
+        self._index.add(path, num_bytes)
         self.num_written += 1

@@ -1,4 +1,4 @@
-"""A forward whose kept blocks go to disk as well."""
+"""A forward whose saved blocks go to disk as well."""
 
 from __future__ import annotations
 

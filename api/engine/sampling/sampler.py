@@ -1,6 +1,6 @@
 """Takes the next tokens of a batch from its logits: every parameter belongs to a row, not to the batch.
 
-The rows' logits are changed first (``penalties``, ``grammar``), then each row takes its best token or
+The rows' logits are changed first (``penalties``, then ``constraint``), then each row takes its best token or
 draws one (``draw``); log-probabilities are of the changed logits.
 """
 

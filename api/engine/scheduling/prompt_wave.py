@@ -66,7 +66,7 @@ class PromptWave:
         left_seconds -= now_seconds - min(s.admitted_seconds for s in (*decoding, *able))
         wave: list[Sequence] = []
         for sequence in able:
-            left_seconds -= self._budget.read_seconds(sequence.num_remaining)
+            left_seconds -= self._budget.prefill_seconds(sequence.num_remaining)
             if left_seconds < 0:
                 break
             wave.append(sequence)
@@ -75,10 +75,10 @@ class PromptWave:
     def _early(self, num_decoding: int, wave: Items[Sequence]) -> Items[Sequence]:
         """Those of ``wave`` that are prefilled long before the last of them."""
         least_seconds = _EARLY_STEPS * self._budget.plain_seconds(num_decoding + len(wave))
-        left_seconds = sum(self._budget.read_seconds(sequence.num_remaining) for sequence in wave)
+        left_seconds = sum(self._budget.prefill_seconds(sequence.num_remaining) for sequence in wave)
         early = []
         for sequence in wave:
-            left_seconds -= self._budget.read_seconds(sequence.num_remaining)
+            left_seconds -= self._budget.prefill_seconds(sequence.num_remaining)
             if left_seconds < least_seconds:
                 break
             early.append(sequence)
@@ -95,5 +95,5 @@ class PromptWave:
 def pause_seconds(waiting: Items[Sequence], budget: StepBudget) -> float:
     """How long to wait for a further prompt before the first of ``waiting`` is prefilled; 0 for none."""
     num_tokens = min((sequence.num_known for sequence in waiting), default=0)
-    seconds = budget.read_seconds(min(num_tokens, _MOST_PAUSE_TOKENS))
+    seconds = budget.prefill_seconds(min(num_tokens, _MOST_PAUSE_TOKENS))
     return min(_PAUSE_SHARE * seconds, _MOST_PAUSE_SECONDS)

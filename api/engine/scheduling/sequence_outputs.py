@@ -27,6 +27,7 @@ def token_output(sequence: Sequence, token: SampledToken) -> StepOutput:
         logprobs=token.logprobs if is_answer else None,
         num_cached_tokens=sequence.num_cached_tokens,
         predicted=_predicted(sequence.prediction),
+        admitted_seconds=sequence.first_admitted_seconds,
     )
 
 

@@ -39,6 +39,7 @@ class Sequence:
     prompt_index: int = 0
     priority: int = 0  # lower goes first
     client_id: str = ""
+    x_request_id: str = ""  # for log lines
     cache_salt: str = ""
     uses_prefix_cache: bool = True
     prediction: Prediction | None = None  # of the answer, by the client
@@ -54,6 +55,7 @@ class Sequence:
     proposals: tuple[int, ...] = ()
     slot: Slot | None = None
     admitted_seconds: float = 0.0  # when it got its slot, the last time that it waited for one
+    first_admitted_seconds: float = 0.0  # and the first time
     was_admitted: bool = False  # it has had a slot before, or has one
     is_suspect: bool = False  # was in a step that raised: runs alone until it gets a token
 
@@ -123,6 +125,7 @@ class Sequence:
         self.admitted_seconds = now_seconds
         if not self.was_admitted:
             self.num_cached_tokens = num_cached_tokens
+            self.first_admitted_seconds = now_seconds
         self.was_admitted = True
 
     def withdraw(self) -> None:

@@ -1,12 +1,20 @@
-"""What can be chosen for a device, as a value; the platform's guesses, and its form in a file."""
+"""What can be chosen for a device, as a value; the platform's guesses, and what was measured earlier.
+
+Measured choices lie in the cache folder, in a file for each device, model and set of versions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from api.engine.device.platform import Platform
+from api.engine.files.fingerprints import digest
+from api.engine.files.measured_file import read_measured, write_measured
+
+_NAME_DIGITS = 16
 
 NoisePlace = Literal["host", "device"]
 
@@ -68,3 +76,23 @@ def from_json(found: dict[str, Any]) -> Tuning:
     if tuning.max_step_tokens < 1 or tuning.row_multiple < 1 or tuning.noise not in ("host", "device"):
         raise ValueError(f"no tuning: {found}")
     return tuning
+
+
+class TuningMemory:
+    """One file; what is wrong with it is as if it were not there."""
+
+    def __init__(self, folder: Path, key: object) -> None:
+        """``key``: all that a measurement depends on; its ``repr`` counts."""
+        self._path = folder / "tuning" / f"{digest(key, _NAME_DIGITS)}.json"
+
+    def load(self) -> Tuning | None:
+        """None where nothing is remembered that can be read, or what a busy machine gave some time ago."""
+        found = read_measured(self._path)
+        try:
+            return None if found is None else from_json(found)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def save(self, tuning: Tuning) -> None:
+        """Not to be able to write is no error."""
+        write_measured(self._path, to_json(tuning))

@@ -10,7 +10,7 @@ from api.http.fields.model_names import check_model_name
 from api.http.fields.validation import validate_body
 from api.http.tokenize.shape import DetokenizeRequest, TokenizeRequest
 from api.server_handler import ServedModel
-from api.text.prompt_size import num_chars
+from api.text.length_limits import num_chars
 from api.threads.contracts import Question
 
 

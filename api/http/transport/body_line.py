@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
@@ -56,7 +57,9 @@ class BodyLine:
 
     async def _done(self, num_bytes: int, job: _Job[Result]) -> Result:
         executor = self._medium if num_bytes <= _MEDIUM_BYTES else self._large
-        return await asyncio.get_running_loop().run_in_executor(executor, job)
+        # With the request's context: what is logged there has its name.
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(executor, run, job)
 
 
 class _Abandoned(Exception):

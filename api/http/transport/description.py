@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute
 from typing_extensions import TypedDict
 
-JSON_TYPE, STREAM_TYPE = "application/json", "text/event-stream"
+JSON_TYPE, STREAM_TYPE, TEXT_TYPE = "application/json", "text/event-stream", "text/plain"
 BODY_STATUSES = (400, 404, 413, 415, 429, 500, 503, 504)  # with which a request that has a body is refused
 
 _STATUS_TEXTS = {
@@ -47,6 +47,7 @@ def describe(
     summary: str,
     *,
     answer: Any = None,
+    answer_type: str = JSON_TYPE,
     events: Sequence[Any] = (),
     body: Any = None,
     refusals: Iterable[int] = (),
@@ -55,9 +56,11 @@ def describe(
 ) -> Description:
     """``answer`` (None: any object), ``body`` and ``events`` (what a stream consists of) are types.
 
+    ``answer_type``: the media type of an answer that is no JSON; ``answer`` is its schema then.
+
     ``refusals`` are statuses; their answers are the dialect's errors, or of the type ``answer_of_refusal``.
     """
-    content = {JSON_TYPE: {"schema": {"type": "object"} if answer is None else answer}}
+    content = {answer_type: {"schema": {"type": "object"} if answer is None else answer}}
     if events:
         content[STREAM_TYPE] = {"schema": {"anyOf": list(events)}}
     responses: dict[int | str, dict[str, Any]] = {200: {"description": "The answer", "content": content}}

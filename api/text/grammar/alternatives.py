@@ -1,4 +1,7 @@
-"""Tells whether the options of a ``oneOf`` exclude each other, so that any of them will do."""
+"""Tells whether the options of a ``oneOf`` exclude each other, so that any of them will do.
+
+llguidance's own check looks behind no reference: it refuses every tagged union as pydantic writes them.
+"""
 
 from __future__ import annotations
 

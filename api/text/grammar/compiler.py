@@ -10,9 +10,9 @@ from typing import Any
 from llguidance import LLMatcher, LLTokenizer
 
 from api.errors import InvalidRequestError
+from api.text.grammar.compiled_grammar import CompiledGrammar, build_grammar, try_out
 from api.text.grammar.errors import GrammarError, SchemaError, invalid_request
 from api.text.grammar.job import GrammarJob
-from api.text.grammar.prototype import CompiledGrammar, build_grammar, try_out
 from api.text.grammar.sources import (
     KIND_NAMES,
     MAX_SOURCE_CHARS,

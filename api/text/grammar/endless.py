@@ -1,4 +1,4 @@
-"""Finds references that no finite value satisfies."""
+"""Finds references that no finite value satisfies: llguidance compiles them, and an answer never ends."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 An unknown format is an annotation, as the specification has it; a known one that has no pattern is
 refused. Narrower than the standards where parsers are: no leap seconds, no year 0, lengths bounded.
+llguidance's own patterns are wider (any year has a 29 February), and it refuses the formats that it lacks.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ MAX_NODES = 20_000
 MAX_DEFINITIONS = 1_000  # parts that are referred to: a chain of more is too deep to compile
 MAX_PATTERN_PROPERTIES = 100
 
-_REFUSED = (
+_REFUSED = (  # llguidance refuses most of them too, but not by their place; the last three it passes over
     "not",
     "contains",
     "dependencies",

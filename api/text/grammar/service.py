@@ -1,6 +1,6 @@
 """Grammars for requests: compiled beside everything else, a few at a time, and kept.
 
-A *hand* is a thread with a compiler process. The process tries a grammar out, within limits of time, memory
+A *compiler* is a thread with a process. The process tries a grammar out, within limits of time, memory
 and stack; what held there is compiled once more here, on a larger stack, by threads that leave Python's lock
 to the others. So no grammar can end the server or hold up prompts that have none.
 """
@@ -18,22 +18,22 @@ import structlog
 from llguidance import LLTokenizer
 
 from api.errors import ApiError, InvalidRequestError, ServerSideError
+from api.text.grammar.compiled_grammar import CompiledGrammar, build_grammar
 from api.text.grammar.compiler_process import Abandoned, Compiled, CompilerProcess
 from api.text.grammar.errors import GrammarError
 from api.text.grammar.job import GrammarJob
-from api.text.grammar.prototype import CompiledGrammar, build_grammar
 from api.text.grammar.stacks import TRUSTED_STACK_BYTES, start_with_stack
 from api.text.grammar.vocabulary import VocabularySource, build_vocabulary
 from api.thread_priority import yield_to_others
 
 log = structlog.get_logger(__name__)
 
-MAX_HANDS = 6
+MAX_COMPILERS = 6
 MAX_COMPILE_SECONDS = 20.0
 MAX_KEPT = 64
 # A grammar's memory goes about with the time that it takes: up to 15 MB a second.
 MAX_KEPT_SECONDS = 30.0
-_MAX_IDLE_SECONDS = 60.0  # then a hand ends, the last one excepted
+_MAX_IDLE_SECONDS = 60.0  # then a compiler ends, the last one excepted
 
 Outcome = CompiledGrammar | ApiError
 
@@ -51,6 +51,7 @@ Deliver = Callable[[Outcome], None]
 class _Waiter:
     is_wanted: Callable[[], bool]
     deliver: Deliver
+    x_request_id: str
 
 
 @dataclass(slots=True)
@@ -67,19 +68,23 @@ class _Task:
     def is_wanted(self) -> bool:
         return any(waiter.is_wanted() for waiter in self.waiters)
 
+    @property
+    def x_request_ids(self) -> list[str]:
+        return [waiter.x_request_id for waiter in tuple(self.waiters)]
+
 
 class GrammarService:
-    """Any thread may ask; the answers come on a hand's thread, or at once on the asker's."""
+    """Any thread may ask; the answers come on a compiler's thread, or at once on the asker's."""
 
     def __init__(
         self,
         vocabulary: VocabularySource,
         *,
-        max_hands: int = MAX_HANDS,
+        max_compilers: int = MAX_COMPILERS,
         max_compile_seconds: float = MAX_COMPILE_SECONDS,
     ) -> None:
         self._vocabulary_source = vocabulary
-        self._max_hands = max_hands
+        self._max_compilers = max_compilers
         self._max_compile_seconds = max_compile_seconds
         self._changed = threading.Condition()
         # All below is guarded by the condition's lock.
@@ -87,17 +92,22 @@ class GrammarService:
         self._tasks: dict[bytes, _Task] = {}  # that wait or are being compiled
         self._waiting: list[_Task] = []
         self._running: Counter[str] = Counter()  # tasks by client
-        self._processes: set[CompilerProcess] = set()  # one for each hand
+        self._processes: set[CompilerProcess] = set()  # one for each compiler
         self._num_idle = 0
         self._is_closed = False
         self._numbers = count()
         self._vocabulary = self._build_vocabulary()
 
     def compile(
-        self, job: GrammarJob, client_id: str, is_wanted: Callable[[], bool], deliver: Deliver
+        self,
+        job: GrammarJob,
+        client_id: str,
+        is_wanted: Callable[[], bool],
+        deliver: Deliver,
+        x_request_id: str = "",
     ) -> None:
         """Calls ``deliver`` once with the grammar or why there is none, unless nobody wants it any more."""
-        outcome = self._find_or_enqueue(job, client_id, _Waiter(is_wanted, deliver))
+        outcome = self._find_or_enqueue(job, client_id, _Waiter(is_wanted, deliver, x_request_id))
         if outcome is not None:
             deliver(outcome)
 
@@ -108,7 +118,7 @@ class GrammarService:
         return self._vocabulary.tokenize_bytes(text)
 
     def close(self) -> None:
-        """Ends all hands; what waits is not answered."""
+        """Ends all compilers; what waits is not answered."""
         with self._changed:
             self._is_closed = True
             processes = list(self._processes)
@@ -140,12 +150,12 @@ class GrammarService:
             if task is None:
                 task = self._tasks[key] = _Task(key, job, client_id, next(self._numbers))
                 self._waiting.append(task)
-                self._wake_hand()
+                self._wake_compiler()
             task.waiters.append(waiter)
         return None
 
-    def _wake_hand(self) -> None:
-        if self._num_idle < len(self._waiting) and len(self._processes) < self._max_hands:
+    def _wake_compiler(self) -> None:
+        if self._num_idle < len(self._waiting) and len(self._processes) < self._max_compilers:
             process = CompilerProcess(self._vocabulary_source, self._max_compile_seconds)
             self._processes.add(process)
             start_with_stack(TRUSTED_STACK_BYTES, lambda: self._work(process), "grammar")
@@ -153,7 +163,7 @@ class GrammarService:
             self._changed.notify()
 
     def _take(self, process: CompilerProcess) -> _Task | None:
-        """Waits for a task that may begin; None when the hand is to end."""
+        """Waits for a task that may begin; None when the compiler is to end."""
         with self._changed:
             while not self._is_closed:
                 if (task := self._next_task()) is not None:
@@ -167,12 +177,12 @@ class GrammarService:
         return None
 
     def _next_task(self) -> _Task | None:
-        """The oldest of the client with the fewest at work; one hand is kept for clients with none."""
+        """The oldest of the client with the fewest at work; one compiler is kept for clients with none."""
         self._drop_unwanted()
         if not self._waiting:
             return None
         task = min(self._waiting, key=lambda each: (self._running[each.client_id], each.number))
-        num_free = self._max_hands - self._running.total()
+        num_free = self._max_compilers - self._running.total()
         if self._running[task.client_id] and num_free <= 1:
             return None
         self._waiting.remove(task)
@@ -185,7 +195,7 @@ class GrammarService:
             self._waiting.remove(task)
             del self._tasks[task.key]
 
-    # --- hands -----------------------------------------------------------------------------------
+    # --- compilers -----------------------------------------------------------------------------------
 
     def _work(self, process: CompilerProcess) -> None:
         yield_to_others()
@@ -193,7 +203,7 @@ class GrammarService:
             try:
                 done = self._compile(task, process)
             except BaseException as error:  # the loop's own edge: a panic in native code is no Exception
-                log.error("compiling a grammar failed", exc_info=error)
+                log.error("compiling a grammar failed", x_request_ids=task.x_request_ids, exc_info=error)
                 done = _Kept(ServerSideError("The server failed to compile this request's grammar."))
             self._finish(task, done)
         process.close()

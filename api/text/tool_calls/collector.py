@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from api.events import ToolCallDelta
-from api.text.fragments import Fragment, FragmentQueue
+from api.text.token_fragments import Fragment, FragmentQueue
 from api.text.tool_calls.formats import FILLER, ToolCallFormat, match_header, may_become_bare_call
 from api.text.tool_calls.json_object import JsonObjectScanner
 from api.text.tool_calls.parsing import parse_calls

@@ -31,15 +31,15 @@ class Disk:
 
     def write(self, key: str, num_bytes: int = SIZE, folder: str = FOLDERS[0], process: int = 0) -> bool:
         """As the writer does."""
-        index, place = self.indexes[process], self.root / folder
+        index, path = self.indexes[process], self.path(key, folder)
         with index.open():
-            if index.holds(place, key, num_bytes):
+            if index.holds(path, num_bytes):
                 return True
-            if not index.has_parent(place, key) or not index.make_room(place, key, num_bytes):
+            if not index.has_parent(path) or not index.make_room(path, num_bytes):
                 return False
-            path = self.path(key, folder)
             path.write_bytes(bytes(num_bytes))
-            index.add(place, key, num_bytes, self.use(key, folder))
+            self.use(key, folder)
+            index.add(path, num_bytes)
         return True
 
     def use(self, key: str, folder: str = FOLDERS[0]) -> int:

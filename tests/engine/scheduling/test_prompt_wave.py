@@ -120,7 +120,7 @@ def test_who_catches_up_with_an_answer_holds_nothing_back() -> None:
 def test_the_first_step_waits_for_a_small_part_of_what_it_takes() -> None:
     budget = create_budget()
     assert pause_seconds([], budget) == 0
-    assert pause_seconds(prompts(32), budget) == 0.04 * budget.read_seconds(32)
+    assert pause_seconds(prompts(32), budget) == 0.04 * budget.prefill_seconds(32)
     assert pause_seconds(prompts(3000, 32), budget) == pause_seconds(prompts(32), budget)
     assert pause_seconds(prompts(3000), budget) == 0.02
 

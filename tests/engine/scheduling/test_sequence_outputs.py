@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.engine.scheduling.sequence_outputs import as_api_error
+from api.engine.scheduling.sequence_outputs import as_api_error, token_output
 from api.errors import InvalidRequestError, OutOfMemoryError, ServerSideError
+from api.step_plan import SampledToken
+from tests.engine.factories import create_sequence
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,9 @@ def test_any_other_error_is_the_servers() -> None:
         assert type(as_api_error(error)) is ServerSideError
     refused = InvalidRequestError("no")
     assert as_api_error(refused) is refused
+
+
+def test_a_token_tells_when_its_choice_was_admitted() -> None:
+    sequence = create_sequence(7)
+    sequence.first_admitted_seconds = 4.5
+    assert token_output(sequence, SampledToken(7, 1)).admitted_seconds == 4.5

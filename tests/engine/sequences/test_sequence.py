@@ -284,3 +284,11 @@ def test_changes_from_outside_are_found(tmp_path: Path) -> None:
         "s.token_ids",
         "sequence.slot",
     ]
+
+
+def test_the_first_admission_is_remembered_through_a_preemption() -> None:
+    sequence = admitted()
+    sequence.restart()
+    sequence.place(Slot(64, 1))
+    sequence.admit(0, 0, now_seconds=9.0)
+    assert (sequence.first_admitted_seconds, sequence.admitted_seconds) == (3.0, 9.0)

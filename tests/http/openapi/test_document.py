@@ -65,9 +65,10 @@ def test_bodies_are_those_that_are_checked() -> None:
 @pytest.mark.parametrize(("method", "route"), OPERATIONS, ids=endpoint_lines(APP))
 def test_each_answer_is_described(method: str, route: APIRoute) -> None:
     responses = DOCUMENT["paths"][route.path_format][method.lower()]["responses"]
-    assert "application/json" in responses["200"]["content"]
+    answer_type = "text/plain" if route.path_format == "/metrics" else "application/json"
+    assert answer_type in responses["200"]["content"]
     for status, response in responses.items():
         assert ("Retry-After" in response.get("headers", {})) is (status in ("429", "503"))
         expected = "HealthAnswer" if route.path == "/health" else "ErrorAnswer"
-        schema = response["content"]["application/json"]["schema"]
+        schema = response["content"][answer_type if status == "200" else "application/json"]["schema"]
         assert status == "200" or schema["$ref"].endswith(expected)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
+import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
@@ -65,6 +66,15 @@ def test_what_the_work_returns_and_raises_comes_back() -> None:
         assert await line.run(LARGE, stays, lambda _: 7) == 7
         with pytest.raises(ValueError, match="no"):
             await line.run(LARGE, stays, fails)
+
+    run(test)
+
+
+def test_what_is_logged_beside_the_event_loop_has_the_requests_name() -> None:
+    async def test(line: BodyLine, gate: Gate) -> None:
+        with structlog.contextvars.bound_contextvars(x_request_id="a"):
+            bound = await line.run(LARGE, stays, lambda _: structlog.contextvars.get_contextvars())
+        assert bound == {"x_request_id": "a"}
 
     run(test)
 

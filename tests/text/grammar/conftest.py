@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from api.text.grammar.compiled_grammar import CompiledGrammar
 from api.text.grammar.compiler import GrammarCompiler
-from api.text.grammar.prototype import CompiledGrammar
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer
 from api.types import Structure

@@ -10,8 +10,8 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from api.engine.loading.locate import locate_model
 from api.errors import InvalidRequestError
+from api.text.grammar.compiled_grammar import CompiledGrammar
 from api.text.grammar.compiler import GrammarCompiler
-from api.text.grammar.prototype import CompiledGrammar
 from api.text.grammar.sources import MAX_CHOICES
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer, load_tokenizer

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from llguidance import LLMatcher
+from structlog.testing import capture_logs
 
-from api.errors import InvalidRequestError
+from api.errors import InvalidRequestError, ServerSideError
+from api.text.grammar.compiled_grammar import CompiledGrammar
 from api.text.grammar.compiler_process import Abandoned, Compiled, CompilerProcess, Verdict
 from api.text.grammar.job import GrammarJob, Markers
-from api.text.grammar.prototype import CompiledGrammar
 from api.text.grammar.service import MAX_KEPT, MAX_KEPT_SECONDS, GrammarService, Outcome
 from api.text.grammar.vocabulary import VocabularySource
 from api.text.tokenizer import Tokenizer
@@ -55,7 +57,7 @@ def vocabulary(tokenizer: Tokenizer) -> VocabularySource:
 
 @pytest.fixture
 def service(vocabulary: VocabularySource) -> Iterator[GrammarService]:
-    service = GrammarService(vocabulary, max_hands=3)
+    service = GrammarService(vocabulary, max_compilers=3)
     yield service
     service.close()
 
@@ -135,7 +137,7 @@ def test_a_slow_grammar_holds_up_no_other(service: GrammarService, gate: Gate) -
     assert isinstance(slow.wait(), CompiledGrammar)
 
 
-def test_one_client_never_has_all_hands(service: GrammarService, gate: Gate) -> None:
+def test_one_client_never_has_all_compilers(service: GrammarService, gate: Gate) -> None:
     greedy = [Asker().ask(service, job_of(f"greedy{index}"), "greedy") for index in range(6)]
     gate.wait_begun("greedy0", "greedy1")
     gate.open("modest")
@@ -207,7 +209,7 @@ def test_a_hand_without_work_sleeps(service: GrammarService, monkeypatch: pytest
 
     monkeypatch.setattr(service._changed, "wait", counted)
     time.sleep(0.5)
-    assert num_waits <= 11  # one for each 0.05 s; a hand that spins waits thousands of times
+    assert num_waits <= 11  # one for each 0.05 s; a compiler that spins waits thousands of times
     assert isinstance(Asker().ask(service, job_of("b")).wait(), CompiledGrammar)
 
 
@@ -230,3 +232,24 @@ def test_a_tokenizer_of_another_make_is_named() -> None:
     assert isinstance(refusal, InvalidRequestError)
     assert "tokenizer" in refusal.message
     assert refusal.param == "response_format"
+
+
+def test_a_compilation_that_breaks_is_logged_with_the_names_of_those_who_wait(
+    service: GrammarService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked = threading.Event()
+
+    def breaks(*_: object) -> Verdict:
+        assert is_asked.wait(WAIT_SECONDS)
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(CompilerProcess, "compile", breaks)
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
+    with capture_logs() as lines:
+        for name in ("x-1", "x-2"):
+            service.compile(job_of("a"), "c", lambda: True, outcomes.put, name)
+        is_asked.set()
+        assert all(isinstance(outcomes.get(timeout=WAIT_SECONDS), ServerSideError) for _ in range(2))
+    assert [(line["event"], line["x_request_ids"]) for line in lines] == [
+        ("compiling a grammar failed", ["x-1", "x-2"])
+    ]

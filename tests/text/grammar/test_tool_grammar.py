@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from api.errors import InvalidRequestError
+from api.text.grammar.compiled_grammar import CompiledGrammar
 from api.text.grammar.compiler import GrammarCompiler
-from api.text.grammar.prototype import CompiledGrammar
 from api.text.grammar.tool_grammar import MAX_PARALLEL_CALLS
 from api.types import Structure, ToolUse
 from benchmarks.json_schemas import Sampler

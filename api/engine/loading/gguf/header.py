@@ -1,7 +1,7 @@
 """Reads the header of a GGUF file: metadata, and where each tensor lies.
 
-In plain Python, because it must also say whether the file is whole: the reader inside MLX maps the
-file and would run past the end of a truncated one.
+In plain Python, because it must also say whether the file is whole: the reader inside MLX notices what is
+cut off, but a damaged length in the header crashes the process, and it does not tell where tensors lie.
 """
 
 from __future__ import annotations

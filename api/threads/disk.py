@@ -1,6 +1,8 @@
-"""The prefetch thread: what a prompt begins with comes from disk before the batch sees the prompt.
+"""The two threads of the prefix cache's tier on disk.
 
-It stands between the processing thread and the batch thread where the prefix cache has a tier on disk.
+One stands between the processing thread and the batch thread: the cached blocks that a prompt begins with
+come from disk before the batch sees the prompt. The other writes saved blocks while the batch goes on; it
+is one of its own because prompts must not wait for a slow disk's writes.
 """
 
 from __future__ import annotations
@@ -8,14 +10,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 import structlog
 
 from api.engine.disk.prefix_disk import PromptReading
 from api.engine.disk.reader import BlocksRead
 from api.engine.sequences.sequence import Sequence
+from api.observability.request_log import logged_as
 from api.threads.contracts import Arrivals, Inbox, PrefixTier, ServedEngine
-from api.threads.worker import Heartbeat
+from api.threads.worker import Heartbeat, Stage
 from api.types import Cancel
 
 log = structlog.get_logger(__name__)
@@ -84,18 +88,44 @@ class PrefetchThread:
 
     def _stop_reading(self, cancel: Cancel) -> None:
         """The batch is going to forget the sequence, so it must know it."""
-        kept: deque[_Prompt] = deque()
+        others: deque[_Prompt] = deque()
         for sequence, reading in self._readings:
             if sequence.request_id == cancel.request_id:
                 self._inbox.put(sequence)
             else:
-                kept.append((sequence, reading))
-        self._readings = kept
+                others.append((sequence, reading))
+        self._readings = others
 
 
 def _next_blocks(sequence: Sequence, reading: PromptReading) -> BlocksRead | None:
-    try:
-        return reading.next()
-    except Exception as error:  # the answer does not depend on it
-        log.error("reading blocks from disk failed", request_id=sequence.request_id, exc_info=error)
-        return None
+    with logged_as(sequence.x_request_id):
+        try:
+            return reading.next()
+        except Exception as error:  # the answer does not depend on it
+            log.error("reading blocks from disk failed", request_id=sequence.request_id, exc_info=error)
+            return None
+
+
+class DiskWriterThread:
+    """Runs until the tier on disk is closed and what waited is written."""
+
+    def __init__(self, loaded: Future[ServedEngine]) -> None:
+        self._loaded = loaded
+        self.heartbeat = Heartbeat("disk writer")  # never beats: no request waits for a file
+
+    def run(self) -> None:
+        if self._loaded.exception() is None:  # waits for the model
+            self._loaded.result().prefix_disk.write()
+
+    def close(self) -> None:
+        """Any thread, once."""
+        if self._loaded.done() and self._loaded.exception() is None:
+            self._loaded.result().prefix_disk.close()
+
+
+def disk_stages(
+    arrivals: Arrivals, inbox: Inbox, loaded: Future[ServedEngine]
+) -> tuple[tuple[Stage, Callable[[], None]], tuple[Stage, Callable[[], None]]]:
+    """The stage before the batch and the one behind it, each with what ends it."""
+    prefetch, writer = PrefetchThread(arrivals, inbox, loaded), DiskWriterThread(loaded)
+    return (prefetch, partial(arrivals.put, None)), (writer, writer.close)

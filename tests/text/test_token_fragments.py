@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.text.fragments import Fragment, FragmentQueue, TokenFragments
+from api.text.token_fragments import Fragment, FragmentQueue, TokenFragments
 from api.text.tokenizer import Tokenizer
 
 LoadKind = Callable[[str], Tokenizer]

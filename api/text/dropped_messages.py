@@ -16,7 +16,7 @@ _WORD = re.compile(r"\w+")
 _NUM_WORDS = 8  # that stand for a text which the template has changed
 
 
-def first_unshown(
+def first_dropped(
     messages: Sequence[Message],
     prompt: str,
     mentions: Callable[[str], bool],

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
+import structlog
 from structlog.testing import capture_logs
 
 from api.engine.disk.prefix_disk import NoPrefixDisk, PromptReading
 from api.engine.sequences.sequence import Sequence
 from api.errors import StartupError
-from api.threads.disk_writer import DiskWriterThread
-from api.threads.prefetch import PrefetchThread
+from api.threads.disk import DiskWriterThread, PrefetchThread
 from api.types import Cancel
 from tests.engine.factories import create_sequence
 from tests.threads.fakes import create_engine
@@ -104,6 +105,15 @@ def test_a_disk_that_breaks_costs_its_blocks_only() -> None:
     with capture_logs() as logs:
         assert Stage({1: FakeReading("ax")}).run(ONE, TWO) == ["a", 2, 1]
     assert [line["log_level"] for line in logs] == ["error"]
+
+
+def test_a_line_about_the_disk_has_the_name_of_the_request_that_it_was_read_for() -> None:
+    sequence = replace(ONE, x_request_id="x-1")
+    with capture_logs(processors=(structlog.contextvars.merge_contextvars,)) as logs:
+        Stage({1: FakeReading("ax")}).run(sequence)
+    assert [(line["event"], line["x_request_id"]) for line in logs] == [
+        ("reading blocks from disk failed", "x-1")
+    ]
 
 
 def test_ends_at_the_end_and_when_the_model_cannot_be_loaded() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.text.shown_messages import first_unshown
+from api.text.dropped_messages import first_dropped
 
 
 def message(role: str, content: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def mentions_nothing(word: str) -> bool:
 
 
 def find(prompt: str, *messages: dict[str, Any], mentions: Callable[[str], bool] = mentions_nothing) -> Any:
-    return first_unshown(messages, prompt, mentions)
+    return first_dropped(messages, prompt, mentions)
 
 
 def test_every_text_is_there() -> None:
@@ -77,7 +77,7 @@ def test_reasoning_may_be_cut_off_an_answer_but_not_the_rest() -> None:
     assert find("[A]Paris", answer) is None
     assert find("[A]London", answer) == 0
     assert find("[A]", message("assistant", "<think>\nhm")) is None
-    assert first_unshown([message("assistant", "{hm}Paris")], "Paris", mentions_nothing, ("{", "}")) is None
+    assert first_dropped([message("assistant", "{hm}Paris")], "Paris", mentions_nothing, ("{", "}")) is None
 
 
 def test_what_a_user_writes_about_markers_is_no_reasoning() -> None:

@@ -7,9 +7,41 @@ from typing import Any
 import pytest
 
 from api.engine.loading.locate import locate_model
-from api.text.token_bounds import max_token_bytes
+from api.errors import ContextLengthError
+from api.text.length_limits import AnswerRoom, max_token_bytes
 from api.text.tokenizer import Tokenizer, load_tokenizer
 from tests.text.conftest import byte_level, metaspace, sentencepiece, wordpiece
+
+
+@pytest.mark.parametrize(
+    ("room", "wanted", "expected"),
+    [
+        (AnswerRoom(100, 1000, None), None, 60),
+        (AnswerRoom(1000, 100, None), None, 60),
+        (AnswerRoom(100, 1000, 20), None, 20),
+        (AnswerRoom(100, 1000, 200), None, 60),
+        (AnswerRoom(100, 1000, 20), 50, 50),
+        (AnswerRoom(100, 1000, None), 60, 60),
+        (AnswerRoom(100, 1000, None), 0, 0),
+    ],
+)
+def test_an_answer_behind_40_tokens(room: AnswerRoom, wanted: int | None, expected: int) -> None:
+    assert room.num_tokens(40, wanted, "messages") == expected
+
+
+@pytest.mark.parametrize(
+    ("room", "wanted", "words"),
+    [
+        (AnswerRoom(100, 1000, None), 61, "maximum context length is 100 tokens"),
+        (AnswerRoom(40, 1000, None), None, "41 tokens (40 in the messages, 1 in the completion)"),
+        (AnswerRoom(1000, 100, None), 61, "KV memory holds 100 tokens"),
+    ],
+)
+def test_too_much_is_refused_by_the_prompts_name(room: AnswerRoom, wanted: int | None, words: str) -> None:
+    with pytest.raises(ContextLengthError) as caught:
+        room.num_tokens(40, wanted, "messages")
+    assert caught.value.param == "messages" and words in caught.value.message
+
 
 TEXTS = ("The quick brown fox", "a" * 500, "\U0001f600 schön \t  ", "日本語" * 20, "\x00\x7f")
 

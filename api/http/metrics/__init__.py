@@ -1,0 +1,1 @@
+"""What a Prometheus server reads: ``GET /metrics``, the counts of ``/stats`` in its format."""
