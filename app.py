@@ -151,6 +151,7 @@ def check(config: ServerConfig) -> int:
     """Prints the memory plan of a model that can be served; returns the exit code."""
     with queued_prints(configure_logging(config.verbose, config.log_format)):
         try:
+            check_certificate(config)
             plan = _checked_plan(config)
         except StartupError as error:
             return _report(error)

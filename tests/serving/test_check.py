@@ -35,6 +35,12 @@ def test_the_plan_is_printed_and_nothing_is_served(folder: Path, capsys: pytest.
     ]
 
 
+def test_a_certificate_that_cannot_be_used_is_found(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    file.write_text("none")
+    assert app.main([str(folder), "--check", "--ssl-certfile", str(file)]) == 2
+
+
 @pytest.mark.parametrize(
     "options", [["--kv-memory", "900TB"], ["--kv-memory", "1KB", "--prefix-cache", "off"]]
 )
