@@ -305,4 +305,4 @@ def create_request(
     num_choices: int = 1,
 ) -> GenerationRequest:
     prompt = ChatPrompt(({"role": "user", "content": text},))
-    return GenerationRequest(request_id, prompt, GREEDY, num_choices, max_tokens, stop)
+    return GenerationRequest(request_id, prompt, GREEDY, num_choices, max_tokens, stop=stop)

@@ -24,7 +24,7 @@ _MOST_ON_AVERAGE = 16
 # Of sequences that draw their tokens, together: such rows take several times the memory of greedy ones.
 MOST_SAMPLED_PROPOSALS = 32
 _LEAST_ADVANTAGE = 1.1  # in expected tokens for each second, over plain decoding
-_MOST_SLOWDOWN = 1.2  # of a step in which somebody has no proposals to gain from
+_MOST_SLOWDOWN = 1.5  # of a step in which somebody has no proposals to gain from
 
 
 def most_proposals(num_sequences: int) -> int:

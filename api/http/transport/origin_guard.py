@@ -24,7 +24,8 @@ _ANY = "*"
 class OriginGuardMiddleware:
     """Refuses origins that are neither local nor allowed and, on loopback, names that are not this machine's.
 
-    Whoever is no browser sends no ``Origin``, and is not concerned.
+    Whoever is no browser sends no ``Origin``, and is not concerned. A name without a dot is no foreign page's:
+    nobody can register one, and point it at this machine.
     """
 
     def __init__(self, app: ASGIApp, config: ServerConfig, handler: ServerHandler) -> None:
@@ -45,7 +46,7 @@ class OriginGuardMiddleware:
 
     def _objection(self, headers: Headers) -> ForeignHostError | None:
         host = _host_of(headers.get("host", ""))
-        if self._checks_host and host and not (is_loopback(host) or host in self._hosts):
+        if self._checks_host and "." in host and not (is_loopback(host) or host in self._hosts):
             return ForeignHostError(
                 f"The host {host[:128]!r} is not served here: the server listens for its own machine only, "
                 "under names such as 'localhost'. Behind a proxy, name its address with --cors-origin."

@@ -24,7 +24,7 @@ PLAIN_SECONDS = 0.010
 
 
 def create_speculation(
-    num_decoding: int = 1, slowdown: float = 1.15, per_row: float = 0.0
+    num_decoding: int = 1, slowdown: float = 1.3, per_row: float = 0.0
 ) -> AdaptiveSpeculation:
     """Verifying steps take ``slowdown`` times a plain one, and ``per_row`` for each proposal."""
     budget = StepBudget(stall_seconds=0.1, max_step_tokens=256, first_chunk_tokens=64)
@@ -186,7 +186,7 @@ def test_one_repeating_text_among_many_does_not_pay_for_a_slower_step() -> None:
 
 def test_others_are_not_held_up_for_one() -> None:
     """Two streams: the gain of one would outweigh what the other loses."""
-    made, sequence, other = create_speculation(2, slowdown=1.3), repeating(20), decoding(5, 6, sequence_id=2)
+    made, sequence, other = create_speculation(2, slowdown=1.6), repeating(20), decoding(5, 6, sequence_id=2)
     propose(made, sequence, other)
     assert made.num_proposed_tokens == 0
     made.forget(2)

@@ -129,6 +129,7 @@ def test_whoever_is_no_page_need_not(client: httpx.AsyncClient) -> None:
         ("[::1]:8000", True),
         ("api.localhost", True),
         ("", True),
+        ("nas:8000", True),  # nobody can register a name without a dot
         ("a.example:8000", False),
         ("127.0.0.1.a.example", False),
         ("localhost.a.example", False),
