@@ -24,8 +24,8 @@ _ANY = "*"
 class OriginGuardMiddleware:
     """Refuses origins that are neither local nor allowed and, on loopback, names that are not this machine's.
 
-    Whoever is no browser sends no ``Origin``, and is not concerned. A name without a dot is no foreign page's:
-    nobody can register one, and point it at this machine.
+    Whoever is no browser sends no ``Origin``, and is not concerned. A name without a dot is no foreign
+    page's: nobody can register one, and point it at this machine.
     """
 
     def __init__(self, app: ASGIApp, config: ServerConfig, handler: ServerHandler) -> None:
