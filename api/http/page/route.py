@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Scope
 
 from api.http.page.files import PageFiles
+from api.http.transport.api_keys import route_path
 
 
 class BrowserRoute(Route):
@@ -35,7 +36,7 @@ def page_routes() -> list[BaseRoute]:
 
 def is_of_page(scope: Scope) -> bool:
     """Whether the request gets one of the page's files, which are the same for everybody."""
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = route_path(scope)
     is_shown = path == "/" and asks_for_html(Headers(scope=scope).get("accept", ""))
     return scope["method"] in ("GET", "HEAD") and (is_shown or path.startswith("/page/"))
 

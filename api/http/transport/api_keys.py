@@ -64,7 +64,7 @@ class ApiKeyMiddleware:
             await self._serve_counted(tenant, scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
-        return _route_path(scope) in OPEN_PATHS or self._is_page(scope)
+        return route_path(scope) in OPEN_PATHS or self._is_page(scope)
 
     def _tenant(self, scope: Scope) -> Tenant | None:
         found = (self._keys.find(each) for each in _secrets(scope))
@@ -115,6 +115,7 @@ def _what_is_wrong(scope: Scope) -> str:
     return "The API key is wrong." if any(_secrets(scope)) else "An API key is needed."
 
 
-def _route_path(scope: Scope) -> str:
+def route_path(scope: Scope) -> str:
+    """As the routes have it: without what a proxy in front takes away."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
