@@ -84,6 +84,21 @@ def test_the_head_is_measured_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
     assert not is_turned(model.up.weight)
 
 
+def test_of_a_large_head_a_part_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: set[tuple[int, ...]] = set()
+
+    def seconds(weights: Sequence[mx.array], inputs: dict[int, mx.array]) -> float:
+        tried.update(weight.shape for weight in weights)
+        return 0.8 if is_turned(weights[0]) else 1.0
+
+    monkeypatch.setattr(cpu_layout, "_seconds", seconds)
+    monkeypatch.setattr(cpu_layout, "_TRIED_BYTES", 4 * 8 * 4)  # four rows
+    model = create_model(has_head=False)
+    assert turn_weights(model)
+    assert (4, 8) in tried and (16, 8) not in tried
+    assert is_turned(model.embedding.weight)
+
+
 @pytest.mark.parametrize("turned", [0.99, 1.2])
 def test_where_little_is_gained_all_stays(turned: float, monkeypatch: pytest.MonkeyPatch) -> None:
     measured(monkeypatch, turned=turned, plain=1.0)
