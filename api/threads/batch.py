@@ -168,7 +168,7 @@ class BatchThread:
             dispatch_seconds=stepped_seconds - read_seconds + self._dispatch_seconds,
             update_seconds=time.monotonic() - stepped_seconds,
         )
-        self._measure(plan, outputs, times.total_seconds, times)
+        self._measure(plan, outputs, times)
         return outputs
 
     def _dispatch(self, engine: ServedEngine) -> None:
@@ -192,15 +192,13 @@ class BatchThread:
         if outputs:
             self._results.put(StepOutputs(outputs))
 
-    def _measure(
-        self, plan: StepPlan, outputs: list[StepOutput], seconds: float, times: StepTimes | None = None
-    ) -> None:
+    def _measure(self, plan: StepPlan, outputs: list[StepOutput], times: StepTimes) -> None:
         """Counts what reaches a request: a step also samples for sequences that ended meanwhile."""
         decoding = (s for s in plan.spans if s.sample_index > 0 and s.num_tokens == max(1, s.num_samples))
         num_rows = plan.num_rows
         num_decode_rows = sum(span.num_tokens for span in decoding)  # proposals included
         self._metrics.step_done(
-            seconds,
+            times.total_seconds,
             num_prompt_tokens=num_rows - num_decode_rows,
             num_output_tokens=sum(1 for output in outputs if output.token_id is not None),
             num_running=len(plan.spans),

@@ -14,6 +14,7 @@ from api.engine.cpu.denormals import flushed_denormals
 from api.engine.sequences.sequence import Sequence
 from api.errors import OutOfMemoryError
 from api.observability.metrics import Metrics
+from api.stats import StepTimes
 from api.step_plan import SampledToken, Slot, Span, StepOutput, StepPlan
 from api.threads.batch import BatchThread
 from api.types import Cancel, FinishReason
@@ -73,7 +74,7 @@ def test_proposals_are_no_prompt_tokens() -> None:
     stage = Stage()
     rows = [((), 1, 7), ((1, 2, 3, 4, 5), 5, 4), ((1, 2, 3), 1, 0)]  # tokens, samples, place in the answer
     spans = [Span(i, Slot(64, i), 0, ids, n, index) for i, (ids, n, index) in enumerate(rows)]
-    stage.thread._measure(StepPlan(spans=tuple(spans)), [], 0.1)
+    stage.thread._measure(StepPlan(spans=tuple(spans)), [], StepTimes(plan_seconds=0.1))
     assert stage.metrics.snapshot()["tokens"]["prompt_total"] == 3
 
 
