@@ -51,7 +51,7 @@ class ChunkWriter:
             case ChoiceFinished(choice_index=index, finish_reason=reason):
                 return [self._chunk(index, {}, finish_reason=self._outline.finish_reason(reason))]
             case Finished(usage=usage):
-                return [self._summary(usage)] if self._outline.includes_usage else []
+                return [_chunk_of(self._outline, [], usage)] if self._outline.includes_usage else []
             case Failed(error=error):
                 return [error_object(error)]
 
@@ -86,19 +86,14 @@ class ChunkWriter:
             "logprobs": logprobs_object(logprobs) if logprobs else None,
             "finish_reason": finish_reason,
         }
-        chunk = _chunk_of(self._outline, [choice])
-        if self._outline.includes_usage:
-            chunk["usage"] = None
-        return chunk
-
-    def _summary(self, usage: Usage) -> ChatCompletionChunk:
-        chunk = _chunk_of(self._outline, [])
-        chunk["usage"] = usage_object(usage)
-        return chunk
+        return _chunk_of(self._outline, [choice])
 
 
-def _chunk_of(outline: AnswerOutline, choices: list[ChunkChoice]) -> ChatCompletionChunk:
-    return {
+def _chunk_of(
+    outline: AnswerOutline, choices: list[ChunkChoice], usage: Usage | None = None
+) -> ChatCompletionChunk:
+    """``usage``: the last chunk's. Where it is wanted, all others say that it is still to come."""
+    chunk: ChatCompletionChunk = {
         "id": outline.response_id,
         "object": "chat.completion.chunk",
         "created": outline.created_seconds,
@@ -106,6 +101,9 @@ def _chunk_of(outline: AnswerOutline, choices: list[ChunkChoice]) -> ChatComplet
         "system_fingerprint": outline.system_fingerprint,
         "choices": choices,
     }
+    if outline.includes_usage:
+        chunk["usage"] = None if usage is None else usage_object(usage)
+    return chunk
 
 
 @dataclass(slots=True)

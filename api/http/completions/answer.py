@@ -87,12 +87,12 @@ class TextWriter:
     def feed(self, event: TextEvent) -> list[Any]:
         match event:
             case OutputDelta(choice_index=index, piece=piece):
-                return [self._chunk(self._of_piece(index, piece))]
+                return [_chunk_of(self._outline, [self._of_piece(index, piece)])]
             case ChoiceFinished(choice_index=index, finish_reason=reason):
                 last = self._outline.finish_reason(reason)
-                return [self._chunk(text_choice(index, "", None, last))]
+                return [_chunk_of(self._outline, [text_choice(index, "", None, last)])]
             case Finished(usage=usage):
-                return [self._summary(usage)] if self._outline.includes_usage else []
+                return [_chunk_of(self._outline, [], usage)] if self._outline.includes_usage else []
             case Failed(error=error):
                 return [error_object(error)]
         return []
@@ -101,16 +101,15 @@ class TextWriter:
         columns = self._columns[index].convert((piece,))
         return text_choice(index, piece.content, columns if columns["tokens"] else None, None)
 
-    def _chunk(self, choice: TextChoice) -> TextCompletion:
-        chunk = text_completion(self._outline, [choice])
-        if self._outline.includes_usage:
-            chunk["usage"] = None
-        return chunk
 
-    def _summary(self, usage: Usage) -> TextCompletion:
-        chunk = text_completion(self._outline, [])
-        chunk["usage"] = usage_object(usage)
-        return chunk
+def _chunk_of(
+    outline: AnswerOutline, choices: list[TextChoice], usage: Usage | None = None
+) -> TextCompletion:
+    """``usage``: the last chunk's. Where it is wanted, all others say that it is still to come."""
+    chunk = text_completion(outline, choices)
+    if outline.includes_usage:
+        chunk["usage"] = None if usage is None else usage_object(usage)
+    return chunk
 
 
 class TextCollector:
